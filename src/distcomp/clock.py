@@ -22,7 +22,9 @@ class SystemClock:
     """The machine's own clocks."""
 
     def now_ms(self) -> int:
+        """Wall time in milliseconds since 1970, UTC."""
         return time.time_ns() // 1_000_000
 
     def monotonic_s(self) -> float:
+        """CLOCK_MONOTONIC, in seconds."""
         return time.monotonic()
