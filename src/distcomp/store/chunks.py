@@ -1,0 +1,142 @@
+"""Chunks: how task specs lie in the store, and the place of a task in them.
+
+A hundred specs share one compressed body, so a queued task costs about 70 bytes in all, where one record per task
+would cost more than 200 (docs/decisions/chunks.md).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+import zstandard
+
+from distcomp.model import TaskSpec
+
+CHUNK_TASKS = 100
+CHUNK_BYTES = 1 << 18
+"""A chunk closes when it holds this many tasks, or command bytes: a claim fetches whole chunks."""
+
+PLACE = struct.Struct(">IH")
+HEADER = struct.Struct(">IQiQI")
+ENTRY = struct.Struct(">8sH")
+
+_PLAIN, _ESCAPED = b"p", b"e"
+_specs_encoder = msgspec.msgpack.Encoder()
+_specs_decoder = msgspec.msgpack.Decoder(list[TaskSpec])
+_compressor = zstandard.ZstdCompressor(level=1)
+_decompressor = zstandard.ZstdDecompressor()
+
+
+class Place(NamedTuple):
+    """Where a task's spec lies: chunk number, and position in it from 1."""
+
+    chunk: int
+    position: int
+
+
+class ChunkHeader(NamedTuple):
+    """What the store's scripts know of a chunk. `cores` in thousandths; `ids` in order of submission."""
+
+    job: int
+    first_seq: int
+    priority: int
+    memory_bytes: int
+    millicores: int
+    ids: list[bytes]
+    seqs: list[int]
+
+
+def encode_body(specs: Sequence[TaskSpec]) -> bytes:
+    """The specs as one compressed value."""
+    try:
+        return _PLAIN + _compressor.compress(_specs_encoder.encode(specs))
+    except UnicodeEncodeError:
+        escaped = _mapped(msgspec.to_builtins(list(specs)), _escape)
+        return _ESCAPED + _compressor.compress(msgspec.msgpack.encode(escaped))
+
+
+def decode_body(body: bytes) -> list[TaskSpec]:
+    """The specs of one body."""
+    packed = _decompressor.decompress(body[1:])
+    if body[:1] == _PLAIN:
+        return _specs_decoder.decode(packed)
+    return msgspec.convert(_mapped(msgspec.msgpack.decode(packed), _unescape), list[TaskSpec])
+
+
+def _mapped(value: object, change: Callable[[str], str]) -> object:
+    """The value with every string in it, at any depth, changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, (list, tuple)):
+        return [_mapped(item, change) for item in value]
+    if isinstance(value, dict):
+        return {_mapped(name, change): _mapped(item, change) for name, item in value.items()}
+    return value
+
+
+def _escape(text: str) -> str:
+    """File names that are not UTF-8 stand in strings as lone surrogates, which msgpack cannot hold."""
+    return re.sub("[\x00\udc80-\udcff]", lambda found: f"\x00{ord(found[0]):04x}", text)
+
+
+def _unescape(text: str) -> str:
+    return re.sub("\x00(....)", lambda found: chr(int(found[1], 16)), text)
+
+
+def decode_header(raw: bytes) -> ChunkHeader:
+    """The header as `_prelude.lua` describes it."""
+    job, first_seq, priority, memory_bytes, millicores = HEADER.unpack_from(raw)
+    entries = list(ENTRY.iter_unpack(raw[HEADER.size :]))
+    return ChunkHeader(
+        job,
+        first_seq,
+        priority,
+        memory_bytes,
+        millicores,
+        [task_id for task_id, _ in entries],
+        [first_seq + offset for _, offset in entries],
+    )
+
+
+class ChunkCache:
+    """The specs of the chunks used last, so that a chunk is fetched once for its hundred tasks."""
+
+    def __init__(self, most: int = 64) -> None:
+        self._chunks: OrderedDict[int, tuple[int, list[TaskSpec]]] = OrderedDict()
+        self._most = most
+
+    def keys(self) -> bytes:
+        """The chunk numbers held, as the claim script wants them: 4 bytes each."""
+        return b"".join(number.to_bytes(4) for number in self._chunks)
+
+    def put(self, chunk: int, job: int, body: bytes) -> None:
+        """Add a chunk, as its body came from the store."""
+        self._chunks[chunk] = job, decode_body(body)
+
+    def get(self, place: Place) -> tuple[int, TaskSpec]:
+        """Job and spec of the task at `place`, whose chunk was put."""
+        job, specs = self._chunks[place.chunk]
+        self._chunks.move_to_end(place.chunk)
+        return job, specs[place.position - 1]
+
+    def trim(self) -> None:
+        """Drop the chunks not used for longest. Called after a claim is read, never within one."""
+        while len(self._chunks) > self._most:
+            self._chunks.popitem(last=False)
+
+
+def rounded_up(number: int) -> int:
+    """The next number with 5 binary digits after the first: at most 3 % larger.
+
+    Needs are kept in such steps, so that the queue has a bounded number of classes, whatever users declare.
+
+    >>> rounded_up(1 << 30) == 1 << 30, rounded_up(1000), rounded_up(0)
+    (True, 1008, 0)
+    """
+    shift = max(0, number.bit_length() - 6)
+    return -(-number >> shift) << shift

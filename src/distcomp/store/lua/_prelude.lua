@@ -1,0 +1,185 @@
+-- What the scripts share. Goes before each of them, after the table `key` (keys.py).
+--
+-- A task's entry in key.tasks is a state letter, its place, and what the state needs:
+--   t  todo, never tried           place
+--   b  todo, was tried before      place          (its queue entry is its own: 'T' .. id)
+--   d  todo, waits for its time    place          (in key.delayed)
+--   r  running                     place, token, attempt, claimed at ms, worker
+--   f  finished   x failed   c cancelled          place, outcome (msgpack; '' when it never ran)
+-- A place is 6 bytes: chunk number, index in the chunk from 1.
+local call, pack, unpack_struct, sub = redis.call, struct.pack, struct.unpack, string.sub
+local PLACE, RUNNING, HEADER = '>I4I2', '>I8I4I8', '>I4I8i4I8I4'
+local HEADER_BYTES, ENTRY_BYTES = 28, 10
+local PAST_KEPT = 20
+
+-- The state that a letter stands for.
+local STATE = { t = 'todo', b = 'todo', d = 'todo', r = 'running', f = 'finished', x = 'failed', c = 'cancelled' }
+
+local function now_ms()
+  local time = call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Numbers to text in full: Lua's own form turns 1700000000000 into 1.7e+12.
+local function text(number) return string.format('%.0f', number) end
+
+-- Order of claiming: larger priority first, then older. Exact in a double: 21 bits of priority, 32 of seq.
+local function rank(priority, seq) return seq - priority * 4294967296 end
+
+-- A class is what tasks need: '<memory bytes>:<thousandths of a core>'.
+local function class_of(memory_bytes, millicores) return text(memory_bytes) .. ':' .. text(millicores) end
+local function class_needs(class)
+  local memory, cores = string.match(class, '^(%d+):(%d+)$')
+  return tonumber(memory), tonumber(cores) / 1000
+end
+
+local headers = {}
+-- The chunk's header: job, seq, priority, memory, millicores, raw. nil when the chunk is gone.
+local function header_of(chunk_key)
+  local header = headers[chunk_key]
+  if header == nil then
+    local raw = call('HGET', key.chunks, chunk_key)
+    if not raw then return nil end
+    local job, seq, priority, memory, millicores = unpack_struct(HEADER, raw)
+    header = { job = job, seq = seq, priority = priority, memory = memory, millicores = millicores, raw = raw }
+    headers[chunk_key] = header
+  end
+  return header
+end
+
+local function chunk_size(header) return (#header.raw - HEADER_BYTES) / ENTRY_BYTES end
+
+-- Id and seq of the chunk's task number `index`.
+local function chunk_task(header, index)
+  local at = HEADER_BYTES + (index - 1) * ENTRY_BYTES
+  local high, low = string.byte(header.raw, at + 9, at + 10)
+  return sub(header.raw, at + 1, at + 8), header.seq + high * 256 + low
+end
+
+-- What earlier attempts left, or a new table.
+local function tries_of(id)
+  local raw = call('HGET', key.tries, id)
+  return raw and cjson.decode(raw) or { attempts = 0, failures = 0, returns = 0, need_bytes = 0 }
+end
+
+local function class_now(header, tries)
+  return class_of(math.max(header.memory, tries and tries.need_bytes or 0), header.millicores)
+end
+
+-- Keep key.heads true after the class's queue has changed.
+local function refresh_head(class)
+  local first = call('ZRANGE', key.queue .. class, 0, 0, 'WITHSCORES')
+  if first[1] then
+    call('ZADD', key.heads, first[2], class)
+  else
+    call('ZREM', key.heads, class)
+  end
+end
+
+-- Changes of counters are gathered and written once, at the end of a script.
+local counted, summed, wait_counted = {}, {}, {}
+local function count(job, state, by)
+  counted[state] = (counted[state] or 0) + by
+  local of_job = text(job) .. ':' .. state
+  counted[of_job] = (counted[of_job] or 0) + by
+end
+local function move_count(job, from, to)
+  count(job, from, -1)
+  count(job, to, 1)
+end
+local function add_stat(name, by) summed[name] = (summed[name] or 0) + by end
+local function count_waiting(class, by) wait_counted[class] = (wait_counted[class] or 0) + by end
+
+local function write_counters(event, number)
+  for name, by in pairs(counted) do
+    if by ~= 0 then call('HINCRBY', key.counts, name, by) end
+  end
+  for name, by in pairs(summed) do
+    if by ~= 0 then call('HINCRBY', key.stats, name, text(by)) end
+  end
+  for class, by in pairs(wait_counted) do
+    if by ~= 0 and call('HINCRBY', key.waiting, class, by) == 0 then call('HDEL', key.waiting, class) end
+  end
+  if number > 0 then call('XADD', key.events, 'MAXLEN', '~', 4096, '*', 'event', event, 'tasks', number) end
+end
+
+local function wake_workers() call('PUBLISH', key.wake_channel, 'work') end
+
+-- Put a task that was tried before, or came back, into its queue.
+local function enqueue_single(id, header, index, tries)
+  local class = class_now(header, tries)
+  local _, seq = chunk_task(header, index)
+  call('ZADD', key.queue .. class, text(rank(header.priority, seq)), 'T' .. id)
+  refresh_head(class)
+  return class
+end
+
+-- The place, header and worker of a running attempt, if the token is its own; nil when another owns the task.
+local function owned(entry, token)
+  if not entry or sub(entry, 1, 1) ~= 'r' then return nil end
+  local owner_token, attempt, claimed_at = unpack_struct(RUNNING, entry, 8)
+  if text(owner_token) ~= token then return nil end
+  local place = sub(entry, 2, 7)
+  local chunk_key = sub(place, 1, 4)
+  local _, index = unpack_struct(PLACE, place)
+  return {
+    place = place, header = header_of(chunk_key), index = index, attempt = attempt,
+    claimed_at = claimed_at, worker = sub(entry, 28),
+  }
+end
+
+local function remember_past(id, outcome)
+  if outcome == '' then return end
+  call('RPUSH', key.past .. id, outcome)
+  call('LTRIM', key.past .. id, -PAST_KEPT, -1)
+end
+
+local function count_end(now)
+  local span = key.rate .. text(math.floor(now / 10000))
+  call('INCR', span)
+  call('EXPIRE', span, 1200)
+end
+
+-- running -> todo, at once: the common part of give_back, reap and register.
+local function return_to_todo(id, attempt, tries)
+  call('HSET', key.tries, id, cjson.encode(tries))
+  call('HSET', key.tasks, id, 'b' .. attempt.place)
+  call('SREM', key.held .. attempt.worker, id)
+  count_waiting(enqueue_single(id, attempt.header, attempt.index, tries), 1)
+  move_count(attempt.header.job, 'running', 'todo')
+end
+
+-- running -> todo, or -> failed when too many nodes were lost under the task: what a dead worker held.
+-- At most `most` tasks; returns how many.
+local function lose_held(worker, node, poison_after, most)
+  local now, lost = now_ms(), 0
+  local ids = call('SRANDMEMBER', key.held .. worker, most)
+  for _, id in ipairs(ids) do
+    local entry = call('HGET', key.tasks, id)
+    local attempt, tries = owned(entry, text((unpack_struct('>I8', entry, 8)))), tries_of(id)
+    local lost_on, is_new = tries.lost_on or {}, true
+    for _, name in ipairs(lost_on) do is_new = is_new and name ~= node end
+    if is_new then lost_on[#lost_on + 1] = node end
+    tries.attempts, tries.returns, tries.lost_on = attempt.attempt, tries.returns + 1, lost_on
+    local is_poison = #lost_on >= poison_after
+    local outcome = cmsgpack.pack({
+      cause = 'lost', node = node, attempt = attempt.attempt, started_at_ms = attempt.claimed_at, ended_at_ms = now,
+      reason = is_poison and ('lost with its node on ' .. #lost_on .. ' nodes: ' .. table.concat(lost_on, ', '))
+        or ('the worker on ' .. node .. ' fell silent'),
+    })
+    add_stat('attempts:lost', 1)
+    add_stat('wall_ms:lost', math.max(0, now - attempt.claimed_at))
+    if is_poison then
+      call('HSET', key.tries, id, cjson.encode(tries))
+      call('HSET', key.tasks, id, 'x' .. attempt.place .. outcome)
+      call('SREM', key.held .. worker, id)
+      call('SADD', key.failed, id)
+      move_count(attempt.header.job, 'running', 'failed')
+    else
+      remember_past(id, outcome)
+      return_to_todo(id, attempt, tries)
+    end
+    lost = lost + 1
+  end
+  return lost
+end

@@ -1,0 +1,24 @@
+-- fail: running -> failed. The task will not be tried again unless its user says so.
+--
+-- KEYS  1 prefix
+-- ARGV  for each task: id, lease token, cause, wall time (ms), CPU time (ms), outcome (msgpack)
+-- Returns a word per task: 'ok', or 'lease_lost' when another owns the task by now; then nothing is written about it.
+local replies, ended = {}, 0
+for at = 1, #ARGV, 6 do
+  local id = ARGV[at]
+  local attempt = owned(call('HGET', key.tasks, id), ARGV[at + 1])
+  if attempt then
+    call('HSET', key.tasks, id, 'x' .. attempt.place .. ARGV[at + 5])
+    call('SREM', key.held .. attempt.worker, id)
+    call('SADD', key.failed, id)
+    move_count(attempt.header.job, 'running', 'failed')
+    add_stat('attempts:' .. ARGV[at + 2], 1)
+    add_stat('wall_ms:' .. ARGV[at + 2], tonumber(ARGV[at + 3]))
+    add_stat('cpu_ms:' .. ARGV[at + 2], tonumber(ARGV[at + 4]))
+    count_end(now_ms())
+    ended = ended + 1
+  end
+  replies[#replies + 1] = attempt and 'ok' or 'lease_lost'
+end
+write_counters('failed', ended)
+return replies

@@ -1,0 +1,59 @@
+"""What a worker reports about its attempts, one kind of report per transition out of `running`.
+
+They are values that can be kept on disk: a worker whose store is away spools them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from distcomp.model import Cause, Claim, Outcome
+
+
+class Settlement(msgspec.Struct, frozen=True, tag=True):
+    """Base: which attempt, proved by its token."""
+
+    task_id: str
+    token: int
+
+
+class Finish(Settlement, frozen=True):
+    """The attempt did its task: running -> finished."""
+
+    outcome: Outcome
+
+
+class Fail(Settlement, frozen=True):
+    """The task has failed for good: running -> failed."""
+
+    outcome: Outcome
+
+
+class RetryLater(Settlement, frozen=True):
+    """The attempt failed, the task has tries left: running -> todo after a delay.
+
+    `away` is a node that the task must not come back to, "" for none.
+    """
+
+    outcome: Outcome
+    delay_s: float
+    away: str = ""
+
+
+class GiveBack(Settlement, frozen=True):
+    """The task is returned through no fault of its own: running -> todo.
+
+    `outcome` is None when the attempt was never started. `need_bytes` is what the task is known to need.
+    """
+
+    cause: Cause
+    outcome: Outcome | None = None
+    need_bytes: int = 0
+
+
+AnySettlement = Finish | Fail | RetryLater | GiveBack
+
+
+def proof(claim: Claim) -> tuple[str, int]:
+    """What a settlement shows to prove that the attempt is its own."""
+    return claim.task_id, claim.token

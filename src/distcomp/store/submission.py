@@ -1,0 +1,159 @@
+"""Adding tasks to a job: many in flight, one round trip per thousand."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from distcomp.model import State, TaskSpec
+from distcomp.store.chunks import CHUNK_BYTES, CHUNK_TASKS, ENTRY, encode_body, rounded_up
+from distcomp.store.wire import Argument, Wire
+
+BATCH_TASKS = 1000
+IN_FLIGHT = 4
+STATE_OF_LETTER = {
+    "t": State.TODO,
+    "b": State.TODO,
+    "d": State.TODO,
+    "r": State.RUNNING,
+    "f": State.FINISHED,
+    "x": State.FAILED,
+    "c": State.CANCELLED,
+}
+
+
+@dataclass(slots=True)
+class Added:
+    """What a submission did.
+
+    `known` counts tasks that were there before, by state; `duplicates` those that the same submission had already
+    added; `jobs` are all jobs that hold tasks of this submission. `known_failed` are ids to try again.
+    """
+
+    new: int = 0
+    known: Counter[State] = field(default_factory=Counter)
+    duplicates: int = 0
+    jobs: set[int] = field(default_factory=set)
+    known_by_state: dict[State, list[bytes]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Tasks with the same priority and needs, as they gather."""
+
+    ids: list[bytes] = field(default_factory=list)
+    seqs: list[int] = field(default_factory=list)
+    specs: list[TaskSpec] = field(default_factory=list)
+    command_bytes: int = 0
+
+
+class Submission:
+    """Tasks on their way into one job. Feed it with `add`, end it with `flush`.
+
+    Args:
+        identify: the 8-byte id of a spec.
+        keep: states of which the ids of known tasks are wanted, in `added.known_by_state`.
+    """
+
+    def __init__(self, wire: Wire, job: int, identify: Callable[[TaskSpec], bytes], keep: Iterable[State] = ()) -> None:
+        self.added = Added()
+        self._wire, self._job, self._identify, self._keep = wire, job, identify, frozenset(keep)
+        self._open: dict[tuple[int, int, float], _Chunk] = {}
+        self._gathered = 0
+        self._in_batch: set[bytes] = set()
+        self._in_flight: deque[list[_Chunk]] = deque()
+        self._loaded = False
+
+    def add(self, spec: TaskSpec) -> None:
+        """Add one task, some time before `flush` returns."""
+        task_id = self._identify(spec)
+        if task_id in self._in_batch:
+            self.added.duplicates += 1
+            return
+        self._in_batch.add(task_id)
+        chunk = self._chunk_for(spec)
+        chunk.ids.append(task_id)
+        chunk.seqs.append(self._gathered)
+        chunk.specs.append(spec)
+        chunk.command_bytes += len(spec.command)
+        self._gathered += 1
+        if self._gathered >= BATCH_TASKS:
+            self._send_batch()
+
+    def flush(self) -> Added:
+        """Wait until all tasks are in the store, on its disk as far as its settings go."""
+        self._send_batch()
+        while self._in_flight:
+            self._receive()
+        return self.added
+
+    def _chunk_for(self, spec: TaskSpec) -> _Chunk:
+        key = (spec.priority, spec.memory_bytes, spec.cores)
+        chunk = self._open.get(key)
+        if chunk is None:
+            chunk = self._open[key] = _Chunk()
+        return chunk
+
+    def _send_batch(self) -> None:
+        chunks = [part for chunk in self._open.values() for part in _parts(chunk)]
+        if not chunks:
+            return
+        self._open, self._gathered, self._in_batch = {}, 0, set()
+        if not self._loaded:
+            self._wire.load_scripts("submit")
+            self._loaded = True
+        self._send(chunks)
+        while len(self._in_flight) >= IN_FLIGHT:
+            self._receive()
+
+    def _send(self, chunks: list[_Chunk]) -> None:
+        seqs = 1 + max(chunk.seqs[-1] for chunk in chunks)
+        args: list[Argument] = [self._job, seqs]
+        for chunk in chunks:
+            spec = chunk.specs[0]
+            args += (spec.priority, rounded_up(spec.memory_bytes), rounded_up(round(spec.cores * 1000)))
+            args.append(b"".join(map(ENTRY.pack, chunk.ids, chunk.seqs)))
+            args.append(encode_body(chunk.specs))
+        self._wire.send([self._wire.script_command("submit", args)])
+        self._in_flight.append(chunks)
+
+    def _receive(self) -> None:
+        chunks = self._in_flight.popleft()
+        flags, jobs = self._wire.receive()
+        self.added.jobs.update(jobs)
+        rest = []
+        for chunk, flag in zip(chunks, flags, strict=True):
+            if not flag:
+                self.added.new += len(chunk.ids)
+                self.added.jobs.add(self._job)
+            elif unknown := self._unknown(chunk, flag.decode()):
+                rest.append(unknown)
+        if rest:
+            self._send(rest)
+
+    def _unknown(self, chunk: _Chunk, flags: str) -> _Chunk | None:
+        """Count the tasks that are known; the others are to be sent again, without them."""
+        rest = _Chunk()
+        for task_id, seq, spec, flag in zip(chunk.ids, chunk.seqs, chunk.specs, flags, strict=True):
+            if flag == "-":
+                rest.ids.append(task_id)
+                rest.seqs.append(seq)
+                rest.specs.append(spec)
+            elif flag.isupper():
+                self.added.duplicates += 1
+            else:
+                state = STATE_OF_LETTER[flag]
+                self.added.known[state] += 1
+                if state in self._keep:
+                    self.added.known_by_state.setdefault(state, []).append(task_id)
+        return rest if rest.ids else None
+
+
+def _parts(chunk: _Chunk) -> list[_Chunk]:
+    """The chunk in pieces of at most CHUNK_TASKS tasks, and fewer where commands are long."""
+    per_part = max(1, min(CHUNK_TASKS, CHUNK_TASKS * CHUNK_BYTES // max(1, chunk.command_bytes)))
+    return [
+        _Chunk(chunk.ids[at : at + per_part], chunk.seqs[at : at + per_part], chunk.specs[at : at + per_part])
+        for at in range(0, len(chunk.ids), per_part)
+    ]

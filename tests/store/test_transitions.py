@@ -1,0 +1,424 @@
+"""What each transition promises, one script at a time, on every supported server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+from distcomp.errors import Ambiguous, LeaseLost, NotFound, StoreRefused
+from distcomp.model import Cause, Claim, JobContext, State, TaskSpec
+from distcomp.store.keys import prefix
+from distcomp.store.reading import Reading
+from distcomp.store.scripts import script_names
+from distcomp.store.settlements import AnySettlement, GiveBack
+from distcomp.store.store import Store, WorkerLeaseLost
+from tests.support.values import (
+    PLENTY,
+    a_worker,
+    commands,
+    fail,
+    finish,
+    give_back,
+    id_of,
+    identify,
+    registered,
+    retry_later,
+    room,
+    submit,
+)
+
+GIB = 1 << 30
+
+
+def only_claim(store: Store, name: str = "w1") -> Claim:
+    [claim] = store.claim(registered(store, name), PLENTY).claims
+    return claim
+
+
+# Claiming
+
+
+def test_larger_priority_first_then_oldest(store: Store) -> None:
+    submit(store, TaskSpec("low", priority=-5), TaskSpec("a"), TaskSpec("high", priority=7), TaskSpec("b"))
+    submit(store, TaskSpec("high too", priority=7), TaskSpec("c"))
+    worker = registered(store)
+    assert commands(store.claim(worker, room(3)).claims) == ["high", "high too", "a"]
+    assert commands(store.claim(worker, PLENTY).claims) == ["b", "c", "low"]
+
+
+def test_oldest_first_across_different_needs(store: Store) -> None:
+    submit(store, *(TaskSpec(f"{number}", memory_bytes=(number % 3) * GIB) for number in range(30)))
+    claimed = store.claim(registered(store), PLENTY).claims
+    assert commands(claimed) == [str(number) for number in range(30)]
+
+
+def test_a_task_that_does_not_fit_is_passed_and_the_rest_is_claimed(store: Store) -> None:
+    submit(
+        store,
+        TaskSpec("big", memory_bytes=8 * GIB),
+        TaskSpec("small", memory_bytes=GIB),
+        TaskSpec("wide", cores=8),
+        "any",
+    )
+    claimed = store.claim(registered(store), room(10, memory_bytes=2 * GIB, cores=4)).claims
+    assert commands(claimed) == ["small", "any"]
+
+
+def test_claims_of_one_call_share_the_room(store: Store) -> None:
+    submit(store, *(TaskSpec(f"{number}", memory_bytes=3 * GIB) for number in range(5)))
+    assert len(store.claim(registered(store), room(10, memory_bytes=10 * GIB)).claims) == 3
+
+
+def test_a_task_passed_over_for_too_long_is_claimed_alone_by_a_node_that_can_hold_it(
+    store: Store, client: redis.Redis
+) -> None:
+    """An endless stream of small tasks must not starve a big one."""
+    submit(store, TaskSpec("big", memory_bytes=8 * GIB), *(f"small {number}" for number in range(9)))
+    worker = registered(store)
+    busy = room(2, memory_bytes=GIB)
+    busy = type(busy)(busy.attempts, GIB, 4, 10 * GIB, 4)
+    assert commands(store.claim(worker, busy).claims) == ["small 0", "small 1"]
+    [(waiting_class, since_ms)] = client.hgetall(prefix("test") + "passed").items()
+    client.hset(prefix("test") + "passed", waiting_class, int(since_ms) - 1_000_001)
+    assert commands(store.claim(worker, busy).claims) == ["big"], "and nothing beside it, as its need is the room"
+    assert commands(store.claim(worker, busy).claims) == ["small 2", "small 3"]
+
+
+def test_a_node_too_small_for_a_task_never_claims_it(store: Store, client: redis.Redis) -> None:
+    submit(store, TaskSpec("big", memory_bytes=8 * GIB))
+    worker = registered(store)
+    assert store.claim(worker, room(2, memory_bytes=GIB)).claims == []
+    assert client.hlen(prefix("test") + "passed") == 0
+
+
+def test_a_claim_costs_the_same_with_a_thousand_needs_in_the_queue(store: Store, client: redis.Redis) -> None:
+    """Needs are kept in steps, so the queue has a bounded number of classes."""
+    submit(store, *(TaskSpec(f"{n}", memory_bytes=GIB + n * 1_000_003) for n in range(1000)))
+    assert client.zcard(prefix("test") + "heads") < 50
+
+
+def test_the_order_survives_chunks_and_batches(store: Store) -> None:
+    submit(store, *(f"{number}" for number in range(2345)))
+    worker, claimed = registered(store), []
+    while claims := store.claim(worker, room(77)).claims:
+        claimed += commands(claims)
+    assert claimed == [str(number) for number in range(2345)]
+
+
+def test_a_spec_comes_back_as_it_was_submitted(store: Store) -> None:
+    spec = TaskSpec(
+        "cat 'na\udcffme' \x01 ü", priority=3, memory_bytes=GIB, cores=0.5, cwd="/tmp", env={"A": "\udcfe"}, timeout_s=3,
+        retries=0, kind="k", tags=("x", "y"), params={"size": 0.1, "trace": "a\udc80"},
+    )  # fmt: skip
+    submit(store, spec)
+    assert only_claim(store).spec == spec
+
+
+# Leaving `running` needs the claim's own token
+
+
+@pytest.mark.parametrize("settle", [finish, fail, retry_later, give_back])
+def test_a_settlement_with_a_stale_token_changes_nothing(
+    store: Store, reading: Reading, settle: Callable[[Claim], AnySettlement]
+) -> None:
+    submit(store, "t")
+    first = only_claim(store, "w1")
+    store.settle([give_back(first)])
+    second = only_claim(store, "w2")
+    before = reading.task(first.task_id)
+    assert store.settle([settle(first)]) == ["lease_lost"]
+    assert reading.task(first.task_id) == before
+    assert store.settle([finish(second)]) == ["ok"]
+
+
+def test_settlements_are_answered_in_their_own_order(store: Store, reading: Reading) -> None:
+    submit(store, *"abcde")
+    claims = {claim.spec.command: claim for claim in store.claim(registered(store), PLENTY).claims}
+    settlements = [
+        finish(claims["a"]),
+        give_back(claims["b"]),
+        fail(claims["c"]),
+        finish(claims["a"]),
+        retry_later(claims["d"]),
+    ]
+    assert store.settle(settlements) == ["ok", "ok", "ok", "lease_lost", "ok"]
+    states = {record.spec.command: record.state.value for record in reading.scan()}
+    assert states == {"a": "finished", "b": "todo", "c": "failed", "d": "todo", "e": "running"}
+
+
+# Failing, retrying
+
+
+def test_a_retry_waits_for_its_delay(store: Store, reading: Reading) -> None:
+    submit(store, "t")
+    claim = only_claim(store)
+    store.settle([retry_later(claim, delay_s=60)])
+    claimed = store.claim(a_worker(), PLENTY)
+    assert claimed.claims == []
+    assert claimed.next_due_s is not None
+    assert 50 < claimed.next_due_s <= 60
+    assert reading.task(claim.task_id).is_delayed
+
+
+def test_a_retry_comes_with_what_happened_before(store: Store, reading: Reading) -> None:
+    submit(store, "t")
+    claim = only_claim(store)
+    store.settle([retry_later(claim)])
+    again = only_claim(store)
+    assert (again.attempt, again.failures) == (2, 1)
+    store.settle([give_back(again, need_bytes=5 * GIB)])
+    third = only_claim(store)
+    assert (third.attempt, third.failures, third.need_bytes) == (3, 1, 5 * GIB)
+    assert [past.cause for past in reading.past(claim.task_id)] == [Cause.EXIT, Cause.EVICTED]
+
+
+def test_a_task_kept_away_from_a_node_goes_to_another_one(store: Store) -> None:
+    submit(store, "t")
+    claim = only_claim(store, "w1")
+    other = registered(store, "w2")
+    assert store.settle([retry_later(claim, away="node-w1")]) == ["ok"]
+    assert store.claim(a_worker("w1"), PLENTY).claims == []
+    assert len(store.claim(other, PLENTY).claims) == 1
+
+
+def test_a_task_kept_away_from_the_only_node_is_not_delayed_for_ever(store: Store, reading: Reading) -> None:
+    submit(store, "t")
+    claim = only_claim(store, "w1")
+    assert store.settle([retry_later(claim, away="node-w1")]) == ["nowhere"]
+    assert reading.task(claim.task_id).state is State.RUNNING, "nothing was written"
+    assert store.settle([fail(claim)]) == ["ok"]
+
+
+def test_a_claim_that_was_never_started_counts_as_no_attempt(store: Store) -> None:
+    submit(store, "t")
+    claim = only_claim(store)
+    store.settle([GiveBack(claim.task_id, claim.token, Cause.DRAINED)])
+    assert only_claim(store).attempt == 1
+
+
+def test_a_returned_task_needs_room_for_what_it_had_reached(store: Store) -> None:
+    submit(store, "t")
+    claim = only_claim(store)
+    store.settle([give_back(claim, need_bytes=3 * GIB)])
+    worker = registered(store)
+    assert store.claim(worker, room(1, memory_bytes=2 * GIB)).claims == []
+    assert len(store.claim(worker, room(1, memory_bytes=3 * GIB)).claims) == 1
+
+
+# Workers
+
+
+def test_a_task_whose_worker_fell_silent_is_run_again(store: Store, client: redis.Redis) -> None:
+    """A dead node loses no task, and has no say in it when it comes back."""
+    submit(store, "t")
+    claim = only_claim(store, "w1")
+    store.reap()
+    client.zadd(prefix("test") + "leases", {"w1": 1})
+    assert store.reap() == 1
+    again = only_claim(store, "w2")
+    assert again.attempt == 2
+    assert store.settle([finish(claim)]) == ["lease_lost"]
+    with pytest.raises(LeaseLost):
+        store.renew(a_worker("w1"), b"{}")
+
+
+def test_leases_start_anew_when_nobody_could_renew_them(store: Store, client: redis.Redis) -> None:
+    """A store that was away for an hour must not take its workers for dead."""
+    submit(store, "t")
+    only_claim(store)
+    store.reap()
+    client.decr(prefix("test") + "reaped_at", 3_600_000)
+    client.zadd(prefix("test") + "leases", {"w1": 1})
+    assert store.reap() == 0
+    assert store.renew(a_worker(), b"{}") == []
+
+
+def test_leases_are_dated_anew_when_the_servers_clock_was_set_back(
+    store: Store, client: redis.Redis, reading: Reading
+) -> None:
+    submit(store, "t", "u")
+    store.settle([retry_later(store.claim(registered(store), room(1)).claims[0], delay_s=1)])
+    for key, field in (("leases", "w1"), ("delayed", bytes.fromhex(id_of("t")))):
+        client.zincrby(prefix("test") + key, 3_600_000, field)
+    client.incrby(prefix("test") + "reaped_at", 3_600_000)
+    assert store.reap() == 0
+    [worker] = reading.workers()
+    assert worker.lease_left_s <= store.limits.lease_s
+    assert sorted(commands(store.claim(a_worker(), PLENTY).claims)) == ["t", "u"], "the delay did not last an hour"
+
+
+def test_a_worker_that_starts_again_returns_what_its_earlier_life_held(store: Store, reading: Reading) -> None:
+    submit(store, *(f"{number}" for number in range(1200)))
+    worker = registered(store)
+    claim = store.claim(worker, room(1)).claims[0]
+    while store.claim(worker, PLENTY).claims:
+        pass
+    registered(store, life="2")
+    assert reading.counts()[State.TODO] == 1200
+    assert store.settle([finish(claim)]) == ["lease_lost"]
+    with pytest.raises(LeaseLost):
+        store.claim(worker, PLENTY)
+
+
+def test_reports_count_though_the_workers_own_lease_is_over(store: Store) -> None:
+    """Each report stands on its own token: only what was taken from the worker is lost."""
+    submit(store, "t")
+    claim = only_claim(store)
+    with pytest.raises(WorkerLeaseLost) as lost:
+        store.settle_and_claim(a_worker(life="0"), [finish(claim)], PLENTY)
+    assert lost.value.words == ["ok"]
+
+
+def test_a_task_lost_with_three_nodes_is_poison(store: Store, reading: Reading) -> None:
+    submit(store, "t")
+    for name in ("w1", "w2", "w3"):
+        claim = only_claim(store, name)
+        registered(store, name, life="2")
+    record = reading.task(claim.task_id)
+    assert record.state is State.FAILED
+    assert record.outcome is not None
+    assert record.outcome.reason == "lost with its node on 3 nodes: node-w1, node-w2, node-w3"
+    assert record.outcome.attempt == 3
+
+
+def test_a_worker_that_still_holds_tasks_cannot_leave(store: Store) -> None:
+    submit(store, "t")
+    claim = only_claim(store)
+    assert store.leave(a_worker()) == "busy"
+    store.settle([finish(claim)])
+    assert store.leave(a_worker()) == "ok"
+    assert store.leave(a_worker()) == "lease_lost"
+
+
+# Users
+
+
+def test_a_cancelled_attempt_is_taken_from_its_worker_which_hears_of_it_once(store: Store) -> None:
+    submit(store, "t")
+    claim = only_claim(store)
+    assert list(store.cancel([claim.task_id])) == [(claim.task_id, "ok")]
+    assert store.renew(a_worker(), b"{}") == [claim.task_id]
+    assert store.renew(a_worker(), b"{}") == []
+    assert store.settle([finish(claim)]) == ["lease_lost"]
+
+
+def test_a_task_cancelled_and_retried_runs_once(store: Store) -> None:
+    """Its place in the fresh range is stale: only its own entry counts."""
+    submit(store, "a", "t", "b")
+    list(store.cancel([id_of("t")]))
+    list(store.retry([id_of("t")]))
+    worker = registered(store)
+    assert sorted(commands(store.claim(worker, PLENTY).claims)) == ["a", "b", "t"]
+    assert store.claim(worker, PLENTY).claims == []
+
+
+def test_a_task_forgotten_and_submitted_again_runs_once(store: Store) -> None:
+    submit(store, "a", "t", "b")
+    list(store.cancel([id_of("t")]))
+    list(store.forget([id_of("t")]))
+    submit(store, "t")
+    worker = registered(store)
+    assert commands(store.claim(worker, PLENTY).claims) == ["a", "b", "t"]
+    assert store.claim(worker, PLENTY).claims == []
+
+
+def test_a_million_cancelled_tasks_do_not_hold_up_a_claim(store: Store) -> None:
+    """A claim looks at a bounded number of entries, and says when it stopped short."""
+    submit(store, *(f"{number}" for number in range(6000)))
+    list(store.cancel(id_of(f"{number}") for number in range(5990)))
+    worker = registered(store)
+    first = store.claim(worker, PLENTY)
+    assert (first.claims, first.next_due_s) == ([], 0)
+    assert len(store.claim(worker, PLENTY).claims) == 10
+
+
+def test_all_keys_of_a_forgotten_project_are_counters(store: Store, client: redis.Redis) -> None:
+    submit(store, *(f"{number}" for number in range(250)))
+    claims = [claim for _ in range(3) for claim in store.claim(registered(store), PLENTY).claims]
+    store.settle([finish(claim) if number % 2 else retry_later(claim) for number, claim in enumerate(claims)])
+    claims = store.claim(registered(store), room(1000)).claims
+    store.settle([fail(claim) for claim in claims])
+    list(store.forget(id_of(f"{number}") for number in range(250)))
+    store.leave(a_worker())
+    left = {key.decode()[len(prefix("test")) :] for key in client.scan_iter() if b"rate" not in key}
+    assert left <= {"seq", "chunk_no", "job_no", "token_no", "jobs", "counts", "stats", "events"}
+
+
+# Submitting
+
+
+def test_submitting_again_adds_only_what_is_new(store: Store) -> None:
+    job = submit(store, *(f"{number}" for number in range(150)))
+    store.settle([finish(claim) for claim in store.claim(registered(store), room(10)).claims])
+    again = store.open_job(JobContext("/"))
+    submission = store.submit(again, identify, keep=[State.FINISHED])
+    for number in range(200):
+        submission.add(TaskSpec(f"{number}"))
+    added = submission.flush()
+    assert (added.new, added.known, added.duplicates) == (50, {State.TODO: 140, State.FINISHED: 10}, 0)
+    assert added.jobs == {job, again}
+    assert len(added.known_by_state[State.FINISHED]) == 10
+
+
+def test_equal_tasks_in_one_submission_are_added_once_and_counted(store: Store) -> None:
+    submission = store.submit(store.open_job(JobContext("/")), identify)
+    for number in range(3000):
+        submission.add(TaskSpec(f"{number % 1500}"))
+    added = submission.flush()
+    assert (added.new, added.duplicates, sum(added.known.values())) == (1500, 1500, 0)
+
+
+def test_data_of_another_version_is_refused(store: Store, client: redis.Redis) -> None:
+    store.check_schema()
+    store.check_schema()
+    client.set(prefix("test") + "schema", "99")
+    with pytest.raises(StoreRefused, match="schema 99"):
+        store.check_schema()
+
+
+def test_scripts_are_sent_again_to_a_server_that_lost_them(store: Store, client: redis.Redis) -> None:
+    submit(store, "t")
+    client.script_flush()
+    claim = only_claim(store)
+    client.script_flush()
+    assert store.settle([finish(claim)]) == ["ok"]
+
+
+# Reading
+
+
+def test_an_id_may_be_shortened_as_long_as_it_is_the_only_one(store: Store, reading: Reading) -> None:
+    submit(store, *(f"{number}" for number in range(300)))
+    whole = id_of("7")
+    assert reading.find(whole) == whole
+    assert reading.find(whole[:9].upper()) == whole
+    with pytest.raises(Ambiguous):
+        reading.find(whole[:1])
+    with pytest.raises(NotFound):
+        reading.find("0" * 16)
+    with pytest.raises(NotFound, match="not a task id"):
+        reading.find("status")
+
+
+def test_events_tell_what_happened_and_wait(store: Store, reading: Reading) -> None:
+    before = reading.last_event()
+    submit(store, "a", "b")
+    [(event_id, event)] = reading.events(before, wait_s=5)
+    assert event == {b"event": b"submitted", b"tasks": b"2"}
+    assert reading.events(event_id, wait_s=0.01) == []
+
+
+# One transition, one file, one method, one row
+
+
+def test_every_script_is_a_method_and_a_row_of_the_state_machine() -> None:
+    in_submission = {"finish", "fail", "retry_later", "give_back"}
+    for name in script_names():
+        assert name in in_submission or hasattr(Store, name), name
+    table = (Path(__file__).parents[2] / "docs/state-machine.md").read_text()
+    rows = set(re.findall(r"^\| `([a-z_]+)` \|", table, re.MULTILINE))
+    assert rows == set(script_names())
