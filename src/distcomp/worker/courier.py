@@ -1,0 +1,320 @@
+"""Carries claims and reports between the worker and the store: a thread, so that no slow store holds up the node.
+
+While the store is away the attempts go on; what they report is kept on disk until it can be delivered.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from distcomp.clock import Clock
+from distcomp.errors import DistcompError, LeaseLost, StoreUnavailable
+from distcomp.model import Cause, Claim, NodeRoom
+from distcomp.store.settlements import AnySettlement, Fail, GiveBack, RetryLater
+from distcomp.store.store import Store, WorkerLeaseLost, WorkerName
+from distcomp.worker.spool import Spool
+
+log = logging.getLogger(__name__)
+
+LINGER_S = 0.05
+"""A report may wait so long for others to share its round trip, while the node has enough to do."""
+BATCH = 400
+REAP_EVERY_S = 2.0
+RETRY_FIRST_S, RETRY_CAP_S = 0.05, 2.0
+
+
+@dataclass(slots=True)
+class News:
+    """What the courier brought since the worker last asked."""
+
+    claims: list[Claim] = field(default_factory=list)
+    revoked: list[str] = field(default_factory=list)
+    is_lease_lost: bool = False
+    refusal: DistcompError | None = None
+
+
+class Courier:
+    """One thread and one connection. The worker's own thread calls the public methods.
+
+    Args:
+        connect: makes a store connection, starting the embedded server where that is needed.
+        name: the worker's name, without incarnation; each life gets the next of `lives`.
+        wake: called from the courier's thread when there is news.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Store], name: WorkerName, spool: Spool, clock: Clock, wake: Callable[[], None]
+    ) -> None:
+        self._connect, self._spool, self._clock, self._wake = connect, spool, clock, wake
+        self._name, self._life = name, 0
+        self._store: Store | None = None
+        self._changed = threading.Condition()
+        self._outbox: list[AnySettlement] = []
+        self._oldest_report_s = 0.0
+        self._room: NodeRoom | None = None
+        self._is_urgent = self._is_dry = self._is_claiming = self._was_refused = False
+        self._facts = b"{}"
+        self._news = News()
+        self._due_s: float | None = None
+        self._renew_at_s = self._reap_at_s = 0.0
+        self._may_begin_life, self._is_stopping = threading.Event(), False
+        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+
+    # For the worker's thread
+
+    def start(self, facts: bytes) -> None:
+        """Connect, deliver what an earlier worker left on disk, register.
+
+        Raises:
+            DistcompError: the store does not answer, or refuses.
+        """
+        self._facts = facts
+        self._begin_life(self._open())
+        self._thread.start()
+
+    def report(self, settlement: AnySettlement) -> None:
+        """Take a report to the store, soon, in company."""
+        with self._changed:
+            if not self._outbox:
+                self._oldest_report_s = self._clock.monotonic_s()
+                self._changed.notify()
+            self._outbox.append(settlement)
+            if len(self._outbox) >= BATCH:
+                self._changed.notify()
+
+    def ask(self, room: NodeRoom, *, is_urgent: bool) -> None:
+        """Say what the node can take. `is_urgent`: it has nothing else to start.
+
+        Once the store had less than was asked for, nothing is asked until `ring`, or until a report goes there anyway.
+        """
+        with self._changed:
+            # What is claimed just now, or not yet taken from `news`, is not in this room.
+            if self._is_claiming or self._news.claims:
+                self._was_refused = True
+                return
+            self._room = room
+            if is_urgent and not self._is_urgent:
+                self._changed.notify()
+            self._is_urgent = is_urgent
+
+    def ring(self) -> None:
+        """There may be work: ask again. From any thread."""
+        with self._changed:
+            self._is_dry = False
+            self._changed.notify()
+
+    def say(self, facts: bytes) -> None:
+        """What the next heartbeat tells of the worker: JSON."""
+        self._facts = facts
+
+    def news(self) -> News:
+        """What came since the last call."""
+        with self._changed:
+            news, self._news = self._news, News()
+        return news
+
+    def begin_new_life(self) -> None:
+        """After a lost lease: nothing of the old life runs any more, so a new one may claim."""
+        self._may_begin_life.set()
+
+    def is_delivered(self) -> bool:
+        """Has the store taken all reports?"""
+        with self._changed:
+            return not self._outbox and not self._spool
+
+    def stop(self, wait_s: float) -> bool:
+        """Deliver what is left, for at most `wait_s`, and leave. False: some reports stay on disk."""
+        with self._changed:
+            self._is_stopping, self._room = True, None
+            self._changed.notify_all()
+        self._may_begin_life.set()
+        self._thread.join(wait_s)
+        return not self._thread.is_alive() and not self._spool
+
+    # The courier's thread
+
+    def _run(self) -> None:
+        retry_s = RETRY_FIRST_S
+        while True:
+            settlements, room, is_last = self._next_trip()
+            try:
+                self._travel(settlements, room)
+                retry_s = RETRY_FIRST_S
+                if is_last:
+                    self._leave()
+                    return
+            except StoreUnavailable as error:
+                log.warning("%s Attempts go on; trying again in %.2g s.", error, retry_s)
+                self._disconnect()
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._is_stopping, retry_s):
+                        self._keep(self._outbox)
+                        return
+                retry_s = min(RETRY_CAP_S, retry_s * 2)
+            except DistcompError as error:
+                with self._changed:
+                    self._news.refusal = error
+                self._wake()
+                return
+
+    def _next_trip(self) -> tuple[list[AnySettlement], NodeRoom | None, bool]:
+        """Sleep until there is a reason to go; then take what is to be carried."""
+        with self._changed:
+            while (wait_s := self._wait_s()) > 0:
+                self._changed.wait(wait_s)
+            settlements, self._outbox = self._outbox[:BATCH], self._outbox[BATCH:]
+            self._oldest_report_s = self._clock.monotonic_s()
+            room, self._room = self._room, None
+            if room is None or room.attempts < 1:
+                return settlements, None, self._is_stopping and not self._outbox
+            self._is_claiming = True
+            return settlements, room, False
+
+    def _wait_s(self) -> float:
+        now_s = self._clock.monotonic_s()
+        wants = self._room is not None and self._room.attempts > 0
+        if self._is_stopping or len(self._outbox) >= BATCH or (wants and self._is_urgent and not self._is_dry):
+            return 0
+        due = [self._renew_at_s, self._reap_at_s]
+        if self._outbox:
+            due.append(self._oldest_report_s + (0 if self._is_urgent else LINGER_S))
+        if wants and self._due_s is not None:
+            due.append(self._due_s)
+        return min(due) - now_s
+
+    def _travel(self, settlements: list[AnySettlement], room: NodeRoom | None) -> None:
+        try:
+            store = self._store or self._open()
+            self._deliver_spool(store)
+            self._exchange(store, settlements, room)
+        except StoreUnavailable:
+            self._keep(settlements)
+            raise
+        finally:
+            self._end_claiming()
+        self._attend_lease(store)
+
+    def _end_claiming(self) -> None:
+        with self._changed:
+            self._is_claiming, was_refused, self._was_refused = False, self._was_refused, False
+        if was_refused:
+            self._wake()
+
+    def _exchange(self, store: Store, settlements: list[AnySettlement], room: NodeRoom | None) -> None:
+        if not settlements and room is None:
+            return
+        try:
+            words, claimed = store.settle_and_claim(self._current, settlements, room)
+        except WorkerLeaseLost as lost:
+            self._read_words(store, settlements, lost.words)
+            self._lose_lease(store)
+            return
+        self._read_words(store, settlements, words)
+        if room is None:
+            return
+        with self._changed:
+            self._is_dry = len(claimed.claims) < room.attempts
+            self._due_s = None
+            if claimed.next_due_s is not None:
+                self._due_s = self._clock.monotonic_s() + claimed.next_due_s
+            self._news.claims += claimed.claims
+        if claimed.claims:
+            self._wake()
+
+    def _read_words(self, store: Store, settlements: list[AnySettlement], words: list[str]) -> None:
+        """A task that no node is left for fails after all."""
+        nowhere = [
+            Fail(settlement.task_id, settlement.token, settlement.outcome)
+            for settlement, word in zip(settlements, words, strict=True)
+            if word == "nowhere" and isinstance(settlement, RetryLater)
+        ]
+        if nowhere:
+            store.settle(nowhere)
+        lost = words.count("lease_lost")
+        if lost:
+            log.info("%d reports came too late: their tasks are others' by now, or cancelled", lost)
+
+    def _attend_lease(self, store: Store) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._reap_at_s:
+            reaped = store.reap()
+            if reaped:
+                log.info("returned %d tasks of workers that fell silent", reaped)
+            self._reap_at_s = now_s + REAP_EVERY_S
+        if now_s >= self._renew_at_s:
+            self._renew(store)
+            self._renew_at_s = now_s + store.limits.lease_s / 4
+            # Memory may have become free with nothing that ended here.
+            self.ring()
+
+    def _renew(self, store: Store) -> None:
+        try:
+            revoked = store.renew(self._current, self._facts)
+        except LeaseLost:
+            self._lose_lease(store)
+            return
+        if revoked:
+            with self._changed:
+                self._news.revoked += revoked
+            self._wake()
+
+    def _lose_lease(self, store: Store) -> None:
+        """Wait until the worker has killed what is no longer its own, then begin a new life."""
+        log.warning("the store took this worker for dead: its attempts are killed, their tasks run elsewhere")
+        with self._changed:
+            self._news = News(is_lease_lost=True)
+            self._outbox, self._room = [], None
+        self._wake()
+        self._may_begin_life.wait()
+        self._may_begin_life.clear()
+        if not self._is_stopping:
+            self._begin_life(store)
+
+    def _begin_life(self, store: Store) -> None:
+        self._deliver_spool(store)
+        self._life += 1
+        store.register(self._current, self._facts)
+        self._renew_at_s = self._clock.monotonic_s() + store.limits.lease_s / 4
+
+    @property
+    def _current(self) -> WorkerName:
+        return WorkerName(self._name.worker, f"{self._name.incarnation}.{self._life}", self._name.node)
+
+    def _open(self) -> Store:
+        self._store = self._connect()
+        return self._store
+
+    def _disconnect(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _keep(self, settlements: list[AnySettlement]) -> None:
+        """On disk, or in memory if the disk will not have them."""
+        if not settlements:
+            return
+        try:
+            self._spool.add(settlements)
+        except OSError as error:
+            log.warning("cannot keep %d reports on disk (%s): they stay in memory", len(settlements), error)
+            with self._changed:
+                self._outbox = settlements + self._outbox
+
+    def _deliver_spool(self, store: Store) -> None:
+        if not self._spool:
+            return
+        for settlements in self._spool.batches():
+            self._read_words(store, settlements, store.settle(settlements))
+        self._spool.clear()
+
+    def _leave(self) -> None:
+        """Give back what was claimed on the last trip, and say goodbye."""
+        if self._store is None:
+            return
+        claims = self.news().claims
+        self._store.settle([GiveBack(claim.task_id, claim.token, Cause.DRAINED) for claim in claims])
+        self._store.leave(self._current)
+        self._disconnect()

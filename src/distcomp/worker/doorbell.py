@@ -1,0 +1,53 @@
+"""Hears at once when there is work: a thread that listens on the store's wake channel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from distcomp.errors import DistcompError
+from distcomp.store.keys import WAKE_CHANNEL, prefix
+
+QUIET_S = 5.0
+RETRY_S = 1.0
+
+
+class Doorbell:
+    """Calls `ring` from its own thread whenever tasks may have become claimable.
+
+    Messages sent while it was not connected are lost, so it also rings after each connection.
+    """
+
+    def __init__(self, connect: Callable[[], Any], project: str, ring: Callable[[], None]) -> None:
+        self._connect, self._ring = connect, ring
+        self._channel = prefix(project) + WAKE_CHANNEL
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening; returns at once, the thread follows."""
+        self._stopping.set()
+
+    def _run(self) -> None:
+        import redis
+
+        while not self._stopping.is_set():
+            try:
+                self._listen()
+            except (DistcompError, redis.RedisError, OSError):
+                # The courier is the one that tells about a store that is away, and brings it back.
+                self._stopping.wait(RETRY_S)
+
+    def _listen(self) -> None:
+        with self._connect() as client, client.pubsub(ignore_subscribe_messages=True) as channel:
+            channel.subscribe(self._channel)
+            channel.get_message(timeout=QUIET_S)
+            self._ring()
+            while not self._stopping.is_set():
+                if channel.get_message(timeout=QUIET_S):
+                    self._ring()

@@ -1,0 +1,242 @@
+"""The worker's loop: keep the node full until told to stop, then give back what still runs."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum
+
+import msgspec
+
+from distcomp import packing
+from distcomp.clock import Clock
+from distcomp.errors import DistcompError
+from distcomp.model import Cause, Claim, NodeRoom
+from distcomp.runner.attempt import Ended, NodeRefused, RunningAttempt
+from distcomp.runner.runner import Runner
+from distcomp.runner.wakeup import Wakeup
+from distcomp.store.settlements import AnySettlement, Fail, Finish, GiveBack, RetryLater
+from distcomp.worker.courier import Courier, News
+from distcomp.worker.outlook import Outlook
+from distcomp.worker.pace import Pace
+
+log = logging.getLogger(__name__)
+
+UNSTARTED_S = 2.0
+"""A claim that could not be started for so long goes back: another node may have room."""
+QUIET_LOOK_S = 2.0
+
+
+class Stop(IntEnum):
+    """How the worker is to end."""
+
+    NOT = 0
+    DRAIN = 1
+    NOW = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A claim that has not been started yet."""
+
+    claim: Claim
+    since_s: float
+
+
+class Worker:
+    """One worker's life. All methods but `stop` are called by one thread, the main one."""
+
+    def __init__(self, runner: Runner, courier: Courier, outlook: Outlook, wakeup: Wakeup, clock: Clock) -> None:
+        self._runner, self._courier, self._outlook = runner, courier, outlook
+        self._wakeup, self._clock = wakeup, clock
+        self._pace = Pace()
+        self._running: dict[str, RunningAttempt] = {}
+        self._backlog: deque[Waiting] = deque()
+        self._looked_at: frozenset[int] = frozenset()
+        self._most = 0
+        self._look_at_s = 0.0
+        self._is_between_lives = False
+        self._stop = Stop.NOT
+        self._leash: int | None = None
+
+    def stop(self, how: Stop) -> None:
+        """End the worker: after what runs (DRAIN), or at once (NOW). Safe in a signal handler."""
+        self._stop = max(self._stop, how)
+        self._wakeup.wake()
+
+    def hold_leash(self, descriptor: int) -> None:
+        """Stop at once when the other end of this pipe is closed: who started the worker is gone."""
+        self._leash = descriptor
+        self._wakeup.watch(descriptor)
+
+    def run(self) -> None:
+        """Keep the node full until told to stop, then give back what still runs.
+
+        Raises:
+            StoreRefused: the store will not serve this worker. Nothing runs any more.
+        """
+        while not self._is_done():
+            self._take_news(self._courier.news())
+            self._settle_ended()
+            self._look_if_due()
+            self._start_claimed()
+            self._ask_for_work()
+            if self._leash in self._wakeup.wait(self._wait_s()):
+                self.stop(Stop.NOW)
+
+    def _is_done(self) -> bool:
+        if self._stop is Stop.NOT:
+            return False
+        self._give_back_backlog()
+        if self._stop is Stop.NOW:
+            self._kill_all(Cause.DRAINED, "the worker was stopped")
+        return not self._running
+
+    def _take_news(self, news: News) -> None:
+        if news.is_lease_lost:
+            self._backlog.clear()
+            self._is_between_lives = True
+            self._kill_all(Cause.LOST, "the store took this worker for dead")
+        if self._is_between_lives and not self._running:
+            self._is_between_lives = False
+            self._courier.begin_new_life()
+        for task_id in news.revoked:
+            self._revoke(task_id)
+        now_s = self._clock.monotonic_s()
+        self._backlog += [Waiting(claim, now_s) for claim in news.claims]
+        if news.refusal is not None:
+            self._abandon(news.refusal)
+
+    def _settle_ended(self) -> None:
+        for ended in self._runner.collect():
+            claim, outcome = ended.attempt.claim, ended.outcome
+            del self._running[claim.task_id]
+            self._pace.note(outcome.usage)
+            # What was taken from us is not ours to report.
+            if outcome.cause not in (Cause.LOST, Cause.CANCELLED):
+                self._courier.report(self._verdict(ended))
+
+    def _verdict(self, ended: Ended) -> AnySettlement:
+        claim, outcome = ended.attempt.claim, ended.outcome
+        settings = self._outlook.settings
+        match packing.after_end(claim, outcome, settings.retries, settings.retry_backoff_s):
+            case packing.Done():
+                return Finish(claim.task_id, claim.token, outcome)
+            case packing.GiveUp():
+                return Fail(claim.task_id, claim.token, outcome)
+            case packing.TryAgain(delay_s, is_elsewhere):
+                away = self._outlook.node if is_elsewhere else ""
+                return RetryLater(claim.task_id, claim.token, outcome, delay_s, away)
+            case packing.PutBack(need_bytes):
+                return GiveBack(claim.task_id, claim.token, outcome.cause, outcome, need_bytes)
+
+    def _look_if_due(self) -> None:
+        """Once in a while, or when there is nothing to lose: see how the node is, and act on it."""
+        now_s = self._clock.monotonic_s()
+        deadline_s = self._runner.next_deadline_s()
+        if now_s >= self._look_at_s or (deadline_s is not None and deadline_s <= 0):
+            self._runner.look()
+        if now_s < self._look_at_s:
+            return
+        self._look_at_s = now_s + (self._outlook.look_interval_s if self._running else QUIET_LOOK_S)
+        self._outlook.look(self._runner.running())
+        if self._outlook.limits_changed():
+            self._runner.limits = self._outlook.runner_limits()
+        self._relieve_pressure()
+        self._looked_at = frozenset(attempt.pid for attempt in self._running.values())
+        self._give_back_unstarted(now_s)
+        self._most = len(self._running) + self._room().attempts
+        self._courier.say(self._outlook.facts(len(self._running), self._most, is_draining=self._stop is not Stop.NOT))
+
+    def _relieve_pressure(self) -> None:
+        use = self._outlook.use(self._pace.typical_cores)
+        for returned in packing.relieve_pressure(use, self._loads(), self._outlook.limits):
+            attempt = next(attempt for attempt in self._running.values() if attempt.pid == returned.key)
+            # Killed first and reported when it is gone, so that two copies never run at once. Dying between
+            # the two is safe: the lease ends and the task is reaped.
+            self._runner.kill(attempt, Cause.EVICTED, returned.reason, grace=False)
+
+    def _start_claimed(self) -> None:
+        held_up: list[Waiting] = []
+        while self._backlog and len(self._running) < max(1, self._most):
+            waiting = self._backlog.popleft()
+            # Cancelled and retried at once: the attempt that is being killed must be gone first.
+            if waiting.claim.task_id in self._running:
+                held_up.append(waiting)
+            elif not self._start(waiting.claim):
+                break
+        self._backlog.extendleft(reversed(held_up))
+
+    def _start(self, claim: Claim) -> bool:
+        try:
+            self._running[claim.task_id] = self._runner.start(claim)
+        except NodeRefused as refused:
+            log.warning("%s The task goes back.", refused)
+            self._courier.report(GiveBack(claim.task_id, claim.token, Cause.DRAINED))
+            return False
+        return True
+
+    def _ask_for_work(self) -> None:
+        if self._stop is not Stop.NOT or self._is_between_lives or self._outlook.trouble:
+            return
+        ahead = self._pace.ahead(self._most)
+        if len(self._backlog) > ahead // 2:
+            return
+        room = self._room()
+        room = msgspec.structs.replace(room, attempts=room.attempts + ahead)
+        self._courier.ask(room, is_urgent=room.attempts > 0)
+
+    def _room(self) -> NodeRoom:
+        return packing.room(self._outlook.use(self._pace.typical_cores), self._loads(), self._outlook.limits)
+
+    def _loads(self) -> list[packing.Load]:
+        """What runs, oldest first, then what is about to."""
+        loads = [
+            packing.Load(
+                attempt.pid,
+                attempt.measured.used_bytes,
+                max(attempt.measured.peak_bytes, attempt.claim.need_bytes, attempt.claim.spec.memory_bytes),
+                attempt.claim.spec.cores,
+                0.0,
+                attempt.pid not in self._looked_at,
+            )
+            for attempt in self._running.values()
+        ]
+        for waiting in self._backlog:
+            claim = waiting.claim
+            known_bytes = max(claim.need_bytes, claim.spec.memory_bytes)
+            loads.append(packing.Load(0, 0, known_bytes, claim.spec.cores, 0.0, is_new=True))
+        return loads
+
+    def _revoke(self, task_id: str) -> None:
+        self._backlog = deque(waiting for waiting in self._backlog if waiting.claim.task_id != task_id)
+        if attempt := self._running.get(task_id):
+            self._runner.kill(attempt, Cause.CANCELLED, "cancelled")
+
+    def _kill_all(self, cause: Cause, reason: str) -> None:
+        for attempt in self._running.values():
+            self._runner.kill(attempt, cause, reason, grace=False)
+
+    def _give_back_unstarted(self, now_s: float) -> None:
+        while self._backlog and now_s - self._backlog[0].since_s > UNSTARTED_S:
+            self._give_back(self._backlog.popleft().claim)
+
+    def _give_back_backlog(self) -> None:
+        while self._backlog:
+            self._give_back(self._backlog.popleft().claim)
+
+    def _give_back(self, claim: Claim) -> None:
+        self._courier.report(GiveBack(claim.task_id, claim.token, Cause.DRAINED))
+
+    def _abandon(self, refusal: DistcompError) -> None:
+        self._kill_all(Cause.LOST, "the store refused the worker")
+        while self._running:
+            self._settle_ended()
+            self._wakeup.wait(1.0)
+        raise refusal
+
+    def _wait_s(self) -> float:
+        until_look_s = max(0.0, self._look_at_s - self._clock.monotonic_s())
+        deadline_s = self._runner.next_deadline_s()
+        return until_look_s if deadline_s is None else min(until_look_s, deadline_s)

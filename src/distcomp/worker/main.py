@@ -1,0 +1,110 @@
+"""Puts a worker together on this node, and takes it apart."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import secrets
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from distcomp.clock import SystemClock
+from distcomp.memory import NodeMemoryReader
+from distcomp.project import Project
+from distcomp.runner.leftovers import kill_leftovers
+from distcomp.runner.runner import Runner
+from distcomp.runner.wakeup import Wakeup
+from distcomp.store.store import WorkerName
+from distcomp.worker.courier import Courier
+from distcomp.worker.doorbell import Doorbell
+from distcomp.worker.loop import Stop, Worker
+from distcomp.worker.node import node_lock, node_name
+from distcomp.worker.outlook import Outlook
+from distcomp.worker.spool import Spool
+
+log = logging.getLogger(__name__)
+
+FAREWELL_S = 20.0
+"""How long a worker that is told to stop tries to deliver its last reports; then they stay on its disk."""
+
+
+def run_worker(project: Project, *, wait: bool = False, leash: int | None = None, node: str = "") -> None:
+    """Run this node's worker until a signal ends it: the first drains, the second stops at once.
+
+    Args:
+        wait: for the worker that holds the node to leave, if there is one.
+        leash: read end of a pipe; when its other end is closed the worker stops at once.
+        node: another name than the machine's, as for several workers of a test on one machine.
+
+    Raises:
+        WorkerExists: another worker of the project holds the node, and `wait` is False.
+        StoreUnavailable: the store does not answer at the start.
+        StoreRefused: the store will not serve this worker.
+    """
+    name = node or node_name()
+    folder = project.folder.node(name)
+    folder.create()
+    if leash is not None:
+        os.set_inheritable(leash, False)
+    with node_lock(folder.lock_file, wait=wait, leash=leash) as is_held:
+        if not is_held:
+            return
+        marker = _marker(project, name)
+        killed = kill_leftovers(folder.slots_file, marker)
+        if killed:
+            log.warning("killed %d processes that an earlier worker left running", killed)
+        with Wakeup() as wakeup:
+            _run(project, name, marker, wakeup, leash)
+
+
+def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | None) -> None:
+    clock, folder = SystemClock(), project.folder.node(node)
+    outlook = Outlook(node, folder.path, project.watcher(), NodeMemoryReader(), clock)
+    spool = Spool(folder.spool / "reports")
+    life = WorkerName(node, secrets.token_hex(4), node)
+    courier = Courier(project.store, life, spool, clock, wakeup.wake)
+    runner = Runner(
+        folder.path, worker=marker, node=node, limits=outlook.runner_limits(), clock=clock, on_stored=wakeup.wake
+    )
+    doorbell = Doorbell(project.client, project.name, courier.ring)
+    worker = Worker(runner, courier, outlook, wakeup, clock)
+    if leash is not None:
+        worker.hold_leash(leash)
+    try:
+        with _signals(worker.stop):
+            courier.start(outlook.facts(0, 0, is_draining=False))
+            doorbell.start()
+            log.info("worker of %s started on %s", project.name, node)
+            worker.run()
+    finally:
+        doorbell.stop()
+        runner.close()
+        if not courier.stop(FAREWELL_S):
+            log.warning("some reports could not be delivered: they stay in %s for the next worker", folder.spool)
+        log.info("worker of %s left %s", project.name, node)
+
+
+def _marker(project: Project, node: str) -> str:
+    """What tells this worker's processes from all others on the machine: tasks see it as DISTCOMP_WORKER."""
+    where = hashlib.blake2b(os.fsencode(project.folder.path.resolve()), digest_size=4).hexdigest()
+    return f"{node}.{project.name}.{where}"
+
+
+@contextlib.contextmanager
+def _signals(stop: Callable[[Stop], None]) -> Iterator[None]:
+    seen = 0
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        nonlocal seen
+        seen += 1
+        stop(Stop.NOW if seen > 1 or number == signal.SIGHUP else Stop.DRAIN)
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

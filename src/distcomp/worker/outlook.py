@@ -1,0 +1,140 @@
+"""How the node is, and what its settings grant: read at each look, used between looks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from distcomp import __version__, packing
+from distcomp.clock import Clock
+from distcomp.config import Changed, Rejected, SettingsWatcher
+from distcomp.memory import NodeMemoryReader
+from distcomp.model import NodeMemory
+from distcomp.runner.attempt import RunningAttempt
+from distcomp.runner.limits import KeepOutput, RunnerLimits
+from distcomp.store.reading import WorkerFacts
+from distcomp.units import format_bytes
+from distcomp.worker.node import BusyCores, free_disk_bytes, usable_cores
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+
+
+class Outlook:
+    """The node as the worker sees it.
+
+    `trouble` says why nothing is claimed now, "" when all is well.
+    """
+
+    def __init__(
+        self, node: str, folder: Path, watcher: SettingsWatcher, memory: NodeMemoryReader, clock: Clock
+    ) -> None:
+        self.node, self.trouble = node, ""
+        self._folder, self._watcher, self._memory_reader, self._clock = folder, watcher, memory, clock
+        self._busy = BusyCores(clock.monotonic_s)
+        self._started_at_ms = clock.now_ms()
+        self._used_before: int | None = None
+        self._growth_bytes = 0
+        self._settings_changed = False
+        self._attempts_bytes = 0
+        self.look_interval_s = LOOK_S
+        self.settings = watcher.settings
+        self._read_memory()
+
+    def look(self, running: Sequence[RunningAttempt]) -> None:
+        """Read the settings, the memory, the cores and the disk anew."""
+        match self._watcher.check():
+            case Changed() as changed:
+                self.settings = changed.settings
+                self._settings_changed = True
+                log.info("settings changed: %s", ", ".join(changed.now) or "nothing yet")
+                if changed.later:
+                    log.info("these wait for a new start: %s", ", ".join(changed.later))
+            case Rejected() as rejected:
+                log.warning("settings stay as they were: %s", rejected.error)
+            case None:
+                pass
+        self._read_memory()
+        self._busy.read()
+        self._attempts_bytes = sum(attempt.measured.used_bytes for attempt in running)
+        self._check_disk()
+
+    def use(self, typical_cores: float) -> packing.NodeUse:
+        """The node at the last look."""
+        return packing.NodeUse(self.memory, self._growth_bytes, self._busy.read(), typical_cores)
+
+    def limits_changed(self) -> bool:
+        """Did the last look find other settings?"""
+        changed, self._settings_changed = self._settings_changed, False
+        return changed
+
+    def runner_limits(self) -> RunnerLimits:
+        """What the settings say about attempts."""
+        settings = self.settings
+        return RunnerLimits(
+            shell=settings.shell or shutil.which("bash") or "/bin/sh",
+            kill_grace_s=settings.kill_grace_s,
+            output_limit_bytes=settings.output_limit_bytes,
+            compress_above_bytes=settings.compress_above_bytes,
+            keep_output=KeepOutput(settings.keep_output),
+        )
+
+    def facts(self, running: int, most: int, *, is_draining: bool) -> bytes:
+        """What the worker says of itself: JSON of WorkerFacts."""
+        return msgspec.json.encode(
+            WorkerFacts(
+                node=self.node,
+                pid=os.getpid(),
+                version=__version__,
+                started_at_ms=self._started_at_ms,
+                state="draining" if is_draining else "waiting" if self.trouble else "working",
+                note=self.trouble,
+                running=running,
+                max_attempts=most,
+                total_memory_bytes=self.memory.total_bytes,
+                available_memory_bytes=self.memory.available_bytes,
+                attempts_memory_bytes=self._attempts_bytes,
+                total_cores=self.limits.cores,
+                busy_cores=round(self._busy.read(), 2),
+            )
+        )
+
+    @property
+    def limits(self) -> packing.NodeLimits:
+        """What the settings grant, for the memory there is."""
+        settings, total_bytes = self.settings, self.memory.total_bytes
+        keep_free_bytes = max(int(total_bytes * settings.keep_free_fraction), settings.keep_free_floor_bytes)
+        return packing.NodeLimits(
+            cores=min(settings.cores or float("inf"), usable_cores()),
+            max_attempts=settings.max_tasks,
+            # The floor must leave a small node something to work with.
+            keep_free_bytes=min(keep_free_bytes, total_bytes // 8),
+            victim=packing.Victim(settings.victim),
+        )
+
+    def _read_memory(self) -> None:
+        node = self._memory_reader.read()
+        used_bytes = node.total_bytes - node.available_bytes
+        self._growth_bytes = max(0, used_bytes - (used_bytes if self._used_before is None else self._used_before))
+        self._used_before = used_bytes
+        granted_bytes = self.settings.memory_bytes
+        if 0 < granted_bytes < node.total_bytes:
+            available_bytes = min(node.available_bytes, granted_bytes - self._attempts_bytes)
+            node = NodeMemory(granted_bytes, max(0, available_bytes))
+        self.memory = node
+
+    def _check_disk(self) -> None:
+        free_bytes = free_disk_bytes(self._folder)
+        least_bytes = self.settings.min_free_disk_bytes
+        trouble = ""
+        if free_bytes < least_bytes:
+            trouble = f"disk full: {format_bytes(free_bytes)} free, {format_bytes(least_bytes)} wanted (min_free_disk)"
+        if trouble and not self.trouble:
+            log.warning("%s: nothing new is started", trouble)
+        self.trouble = trouble
