@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,7 +58,7 @@ def test_only_a_written_zero_is_zero() -> None:
     "text", ["", "G", "-1G", "4X", "4Gb/s", "1e3", "1_000", "4 G B", "٤G", "nan", "1..5G", "9" * 60]
 )
 def test_what_is_not_a_size_is_refused_with_what_is_allowed(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a size: write 512M, 1.5G"):
+    with pytest.raises(ValueError, match=r"is not a size: write 512M, 1\.5G"):
         parse_size(text)
 
 
@@ -166,10 +168,15 @@ def test_a_shown_duration_reads_back_within_its_two_units(duration_s: float) -> 
     assert parse_duration(format_duration(duration_s)) == pytest.approx(duration_s, rel=0.05)
 
 
-@given(st.text())
-def test_no_text_makes_a_parser_fail_otherwise_than_by_saying_so(text: str) -> None:
-    for parse in (parse_size, parse_duration, parse_fraction):
-        try:
-            assert parse(text) >= 0
-        except ValueError as fault:
-            assert "write" in str(fault) or "more than" in str(fault)
+@pytest.mark.parametrize("parse", [parse_size, parse_duration, parse_fraction])
+@given(text=st.text() | st.text("0123456789. kmgtpbisdhw%"))
+def test_no_text_makes_a_parser_fail_otherwise_than_by_saying_what_is_allowed(
+    parse: Callable[[str], float], text: str
+) -> None:
+    value, said = 0.0, "write"
+    try:
+        value = parse(text)
+    except ValueError as fault:
+        said = str(fault)
+    assert value >= 0
+    assert "write" in said or "more than" in said
