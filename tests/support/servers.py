@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
+import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
