@@ -54,6 +54,11 @@ def submit(store: Store, *specs: TaskSpec | str, job: int | None = None) -> int:
     return number
 
 
+def a_claim(number: int = 0) -> Claim:
+    """A claim that no store knows."""
+    return Claim(f"{number:016x}", number, 1, 1, TaskSpec("x"), JobContext("/"))
+
+
 def outcome(cause: Cause = Cause.FINISHED, node: str = "node-w1", attempt: int = 1, wall_s: float = 0.5) -> Outcome:
     """How an attempt ended."""
     return Outcome(cause, node, attempt, 1_000, 1_500, Usage(wall_s=wall_s, cpu_s=wall_s / 2))

@@ -115,12 +115,16 @@ class Wire:
             yield
         except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
             self.close()
-            raise StoreRefused(f"The store refuses us: {error}.", next_step="Check the password.") from error
+            raise StoreRefused(f"The store refuses us: {_said(error)}.", next_step="Check the password.") from error
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             self.close()
-            raise StoreUnavailable(f"The store does not answer: {error}.") from error
+            raise StoreUnavailable(f"The store does not answer: {_said(error)}.") from error
         except exceptions.ResponseError as error:
             self.close()
             if str(error).startswith(_TEMPORARY):
-                raise StoreUnavailable(f"The store cannot serve now: {error}.") from error
-            raise StoreRefused(f"The store answered: {error}.") from error
+                raise StoreUnavailable(f"The store cannot serve now: {_said(error)}.") from error
+            raise StoreRefused(f"The store answered: {_said(error)}.") from error
+
+
+def _said(error: Exception) -> str:
+    return str(error).rstrip(".")

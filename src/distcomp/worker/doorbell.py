@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from socket import SHUT_RDWR
+from socket import socket as Socket  # noqa: N812 - a type, and `socket` is the attribute's natural name
 from typing import Any
 
 from distcomp.errors import DistcompError
@@ -23,6 +26,7 @@ class Doorbell:
         self._connect, self._ring = connect, ring
         self._channel = prefix(project) + WAKE_CHANNEL
         self._stopping = threading.Event()
+        self._socket: Socket | None = None
         self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
 
     def start(self) -> None:
@@ -30,8 +34,15 @@ class Doorbell:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening; returns at once, the thread follows."""
+        """Stop listening, and wait until the thread has ended."""
         self._stopping.set()
+        socket = self._socket
+        if socket is not None:
+            # Ends the thread's wait for a message. Only the thread itself may close what it uses.
+            with suppress(OSError):
+                socket.shutdown(SHUT_RDWR)
+        if self._thread.ident is not None:
+            self._thread.join(2 * RETRY_S)
 
     def _run(self) -> None:
         import redis
@@ -46,6 +57,7 @@ class Doorbell:
     def _listen(self) -> None:
         with self._connect() as client, client.pubsub(ignore_subscribe_messages=True) as channel:
             channel.subscribe(self._channel)
+            self._socket = channel.connection._sock
             channel.get_message(timeout=QUIET_S)
             self._ring()
             while not self._stopping.is_set():

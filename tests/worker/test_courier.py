@@ -1,0 +1,184 @@
+"""The courier: claims and reports travel, whatever happens to the store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from distcomp.clock import SystemClock
+from distcomp.model import Claim, State
+from distcomp.store.keys import prefix
+from distcomp.store.reading import Reading
+from distcomp.store.store import Store, StoreLimits
+from distcomp.worker.courier import Courier
+from distcomp.worker.doorbell import Doorbell
+from distcomp.worker.spool import Spool
+from tests.support.servers import Server
+from tests.support.values import a_claim, a_worker, facts, finish, room, submit
+from tests.support.waiting import wait_until
+
+
+class Desk:
+    """A worker's side of a courier: asks, and gathers what comes."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.server, self.spool = server, Spool(folder / "spool")
+        self.woken = threading.Event()
+        self.claims: list[Claim] = []
+        self.revoked: list[str] = []
+        self.lost = 0
+        name = a_worker()
+        self.courier = Courier(self.connect, name, self.spool, SystemClock(), self.woken.set)
+        self.courier.start(facts(name))
+
+    def connect(self) -> Store:
+        return Store(self.server.client(), "test", StoreLimits(lease_s=2))
+
+    def gather(self) -> Desk:
+        news = self.courier.news()
+        self.claims += news.claims
+        self.revoked += news.revoked
+        self.lost += news.is_lease_lost
+        return self
+
+    def ask(self, attempts: int) -> None:
+        self.courier.ask(room(attempts), is_urgent=True)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server("valkey9", "--appendonly", "yes") as server:
+        yield server
+
+
+@pytest.fixture
+def store(server: Server) -> Iterator[Store]:
+    store = Store(server.client(), "test", StoreLimits(lease_s=2))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def desk(server: Server, tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(server, tmp_path)
+    yield desk
+    desk.courier.stop(5)
+
+
+def test_what_is_asked_for_is_claimed_once(desk: Desk, store: Store) -> None:
+    submit(store, *(f"{number}" for number in range(20)))
+    desk.ask(4)
+    wait_until(lambda: desk.gather().claims, "claims arrive")
+    assert [claim.spec.command for claim in desk.claims] == ["0", "1", "2", "3"]
+    assert Reading(store).counts()[State.RUNNING] == 4
+
+
+def test_asking_again_before_the_claims_were_taken_claims_no_more(desk: Desk, store: Store) -> None:
+    """The worker cannot count what it has not seen."""
+    submit(store, *(f"{number}" for number in range(20)))
+    desk.ask(4)
+    assert desk.woken.wait(10)
+    for _ in range(50):
+        desk.ask(4)
+    desk.courier.report(finish(a_claim()))
+    wait_until(lambda: not desk.courier._outbox, "a round trip is made")
+    assert Reading(store).counts()[State.RUNNING] == 4
+
+
+def test_a_submission_rings_the_bell_of_an_idle_worker(
+    desk: Desk, store: Store, server: Server, request: pytest.FixtureRequest
+) -> None:
+    bell = Doorbell(server.client, "test", desk.courier.ring)
+    bell.start()
+    request.addfinalizer(bell.stop)
+    desk.ask(4)
+    wait_until(lambda: server.client().pubsub_numsub(prefix("test") + "wake")[0][1] == 1, "the bell is connected")
+    submit(store, "t")
+    wait_until(lambda: desk.gather().claims, "the claim arrives, though nobody asked again", timeout_s=1)
+
+
+def test_reports_made_while_the_store_is_away_are_on_disk_and_arrive_later(
+    desk: Desk, store: Store, server: Server
+) -> None:
+    submit(store, *(f"{number}" for number in range(3)))
+    desk.ask(3)
+    wait_until(lambda: len(desk.gather().claims) == 3, "claims arrive")
+    server.kill()
+    for claim in desk.claims:
+        desk.courier.report(finish(claim))
+    wait_until(lambda: desk.spool, "reports are on disk")
+    assert not desk.courier.is_delivered()
+    server.start()
+    wait_until(desk.courier.is_delivered, "reports are delivered")
+    assert Reading(desk.connect()).counts()[State.FINISHED] == 3
+    assert not desk.spool
+
+
+def test_what_a_killed_worker_left_on_disk_is_delivered_by_the_next_before_its_tasks_are_returned(
+    store: Store, server: Server, tmp_path: Path
+) -> None:
+    submit(store, "done", "not done")
+    worker = a_worker(life="earlier")
+    store.register(worker, facts(worker))
+    done, _ = store.claim(worker, room(2)).claims
+    Spool(tmp_path / "spool").add([finish(done)])
+    desk = Desk(server, tmp_path)
+    assert Reading(store).counts() | {} == {
+        State.TODO: 1, State.RUNNING: 0, State.FINISHED: 1, State.FAILED: 0, State.CANCELLED: 0,
+    }  # fmt: skip
+    desk.courier.stop(5)
+
+
+def test_a_worker_taken_for_dead_hears_of_it_and_begins_a_new_life(desk: Desk, store: Store, server: Server) -> None:
+    submit(store, "t")
+    desk.ask(1)
+    wait_until(lambda: desk.gather().claims, "the claim arrives")
+    client = server.client()
+    client.hdel(prefix("test") + "incarnations", "w1")
+    wait_until(lambda: desk.gather().lost, "the courier says so")
+    desk.courier.begin_new_life()
+    wait_until(lambda: client.hget(prefix("test") + "incarnations", "w1") is not None, "it is registered again")
+    desk.ask(1)
+    wait_until(lambda: len(desk.gather().claims) == 2, "the task is claimed again")
+    first, again = desk.claims
+    assert store.settle([finish(first), finish(again)]) == ["lease_lost", "ok"]
+
+
+def test_a_worker_hears_what_was_cancelled(desk: Desk, store: Store) -> None:
+    submit(store, "t")
+    desk.ask(1)
+    wait_until(lambda: desk.gather().claims, "the claim arrives")
+    list(store.cancel([desk.claims[0].task_id]))
+    wait_until(lambda: desk.gather().revoked == [desk.claims[0].task_id], "the worker is told")
+
+
+def test_leaving_gives_back_what_was_claimed_on_the_last_trip(desk: Desk, store: Store) -> None:
+    submit(store, *(f"{number}" for number in range(3)))
+    desk.ask(3)
+    assert desk.woken.wait(10)
+    assert desk.courier.stop(10)
+    counts = Reading(store).counts()
+    assert (counts[State.TODO], counts[State.RUNNING]) == (3, 0)
+    assert Reading(store).workers() == []
+
+
+def test_a_report_written_half_is_left_out(tmp_path: Path) -> None:
+    """The worker died while it wrote: that task runs again."""
+    spool = Spool(tmp_path / "spool")
+    claims = [a_claim(number) for number in range(3)]
+    spool.add([finish(claim) for claim in claims])
+    path = tmp_path / "spool"
+    path.write_bytes(path.read_bytes()[:-5])
+    [batch] = spool.batches()
+    assert [settlement.token for settlement in batch] == [0, 1]
+    spool.clear()
+    assert not spool
+
+
+def test_a_full_disk_keeps_reports_out_of_the_spool_whole(tmp_path: Path) -> None:
+    spool = Spool(Path("/dev/full"))
+    with pytest.raises(OSError, match="No space left"):
+        spool.add([finish(a_claim())])
