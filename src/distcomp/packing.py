@@ -47,8 +47,8 @@ class Load:
     used_bytes: int
     known_bytes: int
     declared_cores: float
-    cpu_s: float
     is_new: bool
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

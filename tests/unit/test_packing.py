@@ -34,7 +34,7 @@ def use(
 def load(
     key: int, used_gib: float = 0, known_gib: float = 0, cores: float = 0, cpu_s: float = 0, *, is_new: bool = False
 ) -> Load:
-    return Load(key, int(used_gib * GIB), int(known_gib * GIB), cores, cpu_s, is_new)
+    return Load(key, int(used_gib * GIB), int(known_gib * GIB), cores, is_new, cpu_s)
 
 
 # Admission

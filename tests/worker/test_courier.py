@@ -45,7 +45,7 @@ class Desk:
         return self
 
     def ask(self, attempts: int) -> None:
-        self.courier.ask(room(attempts), is_urgent=True)
+        self.courier.ask(room(attempts), is_idle=True)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from distcomp.worker.spool import Spool
 
 log = logging.getLogger(__name__)
 
-LINGER_S = 0.05
+LINGER_S = 0.1
 """A report may wait so long for others to share its round trip, while the node has enough to do."""
 BATCH = 400
 REAP_EVERY_S = 2.0
@@ -55,7 +55,7 @@ class Courier:
         self._outbox: list[AnySettlement] = []
         self._oldest_report_s = 0.0
         self._room: NodeRoom | None = None
-        self._is_urgent = self._is_dry = self._is_claiming = self._was_refused = False
+        self._is_idle = self._is_dry = self._is_claiming = self._was_refused = False
         self._facts = b"{}"
         self._news = News()
         self._due_s: float | None = None
@@ -85,8 +85,8 @@ class Courier:
             if len(self._outbox) >= BATCH:
                 self._changed.notify()
 
-    def ask(self, room: NodeRoom, *, is_urgent: bool) -> None:
-        """Say what the node can take. `is_urgent`: it has nothing else to start.
+    def ask(self, room: NodeRoom, *, is_idle: bool) -> None:
+        """Say what the node can take. `is_idle`: it has nothing left to start, so reports need not wait for company.
 
         Once the store had less than was asked for, nothing is asked until `ring`, or until a report goes there anyway.
         """
@@ -95,10 +95,9 @@ class Courier:
             if self._is_claiming or self._news.claims:
                 self._was_refused = True
                 return
-            self._room = room
-            if is_urgent and not self._is_urgent:
+            self._room, self._is_idle = room, is_idle
+            if room.attempts > 0 and (is_idle or not self._is_dry):
                 self._changed.notify()
-            self._is_urgent = is_urgent
 
     def ring(self) -> None:
         """There may be work: ask again. From any thread."""
@@ -170,17 +169,17 @@ class Courier:
             room, self._room = self._room, None
             if room is None or room.attempts < 1:
                 return settlements, None, self._is_stopping and not self._outbox
-            self._is_claiming = True
+            self._is_claiming, self._is_idle = True, False
             return settlements, room, False
 
     def _wait_s(self) -> float:
         now_s = self._clock.monotonic_s()
         wants = self._room is not None and self._room.attempts > 0
-        if self._is_stopping or len(self._outbox) >= BATCH or (wants and self._is_urgent and not self._is_dry):
+        if self._is_stopping or len(self._outbox) >= BATCH or (wants and not self._is_dry):
             return 0
         due = [self._renew_at_s, self._reap_at_s]
         if self._outbox:
-            due.append(self._oldest_report_s + (0 if self._is_urgent else LINGER_S))
+            due.append(self._oldest_report_s + (0 if self._is_idle else LINGER_S))
         if wants and self._due_s is not None:
             due.append(self._due_s)
         return min(due) - now_s

@@ -146,7 +146,7 @@ class Worker:
         self._relieve_pressure()
         self._looked_at = frozenset(attempt.pid for attempt in self._running.values())
         self._give_back_unstarted(now_s)
-        self._most = len(self._running) + self._room().attempts
+        self._most = len(self._running) + self._room(self._loads()).attempts
         self._courier.say(self._outlook.facts(len(self._running), self._most, is_draining=self._stop is not Stop.NOT))
 
     def _relieve_pressure(self) -> None:
@@ -183,31 +183,33 @@ class Worker:
         ahead = self._pace.ahead(self._most)
         if len(self._backlog) > ahead // 2:
             return
-        room = self._room()
+        room = self._room(self._loads() + self._loads_to_come())
         room = msgspec.structs.replace(room, attempts=room.attempts + ahead)
-        self._courier.ask(room, is_urgent=room.attempts > 0)
+        self._courier.ask(room, is_idle=not self._backlog)
 
-    def _room(self) -> NodeRoom:
-        return packing.room(self._outlook.use(self._pace.typical_cores), self._loads(), self._outlook.limits)
+    def _room(self, loads: list[packing.Load]) -> NodeRoom:
+        return packing.room(self._outlook.use(self._pace.typical_cores), loads, self._outlook.limits)
 
     def _loads(self) -> list[packing.Load]:
-        """What runs, oldest first, then what is about to."""
-        loads = [
+        """What runs, oldest first."""
+        return [
             packing.Load(
                 attempt.pid,
                 attempt.measured.used_bytes,
                 max(attempt.measured.peak_bytes, attempt.claim.need_bytes, attempt.claim.spec.memory_bytes),
                 attempt.claim.spec.cores,
-                0.0,
                 attempt.pid not in self._looked_at,
             )
             for attempt in self._running.values()
         ]
-        for waiting in self._backlog:
-            claim = waiting.claim
-            known_bytes = max(claim.need_bytes, claim.spec.memory_bytes)
-            loads.append(packing.Load(0, 0, known_bytes, claim.spec.cores, 0.0, is_new=True))
-        return loads
+
+    def _loads_to_come(self) -> list[packing.Load]:
+        """What is claimed and not started."""
+        claims = [waiting.claim for waiting in self._backlog]
+        return [
+            packing.Load(0, 0, max(claim.need_bytes, claim.spec.memory_bytes), claim.spec.cores, is_new=True)
+            for claim in claims
+        ]
 
     def _revoke(self, task_id: str) -> None:
         self._backlog = deque(waiting for waiting in self._backlog if waiting.claim.task_id != task_id)

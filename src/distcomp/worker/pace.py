@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from distcomp.model import Usage
 
 AHEAD_S = 0.1
@@ -15,13 +17,14 @@ class Pace:
 
     def __init__(self) -> None:
         self.typical_cores = 1.0
-        self._mean_wall_s = 1.0
+        self._log_wall_s = 0.0
         self._seen = self._told = 0
 
     def note(self, usage: Usage) -> None:
         """One attempt has ended."""
         self._seen += 1
-        self._mean_wall_s += (usage.wall_s - self._mean_wall_s) / min(self._seen, _WINDOW)
+        # Of logarithms: one task that takes a thousand times as long must not hide what the others take.
+        self._log_wall_s += (math.log(max(usage.wall_s, 1e-4)) - self._log_wall_s) / min(self._seen, _WINDOW)
         if usage.wall_s >= _TELLING_S:
             self._told += 1
             self.typical_cores += (usage.cpu_s / usage.wall_s - self.typical_cores) / min(self._told + 1, _WINDOW)
@@ -31,4 +34,4 @@ class Pace:
 
         None for tasks of more than a fraction of a second: somebody else may be free to run them.
         """
-        return min(MOST_AHEAD, int(slots * AHEAD_S / max(self._mean_wall_s, 1e-4)))
+        return min(MOST_AHEAD, int(slots * AHEAD_S / math.exp(self._log_wall_s)))
