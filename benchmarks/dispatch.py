@@ -6,11 +6,15 @@ import signal
 import subprocess
 import time
 
+from distcomp.api import Client
+
 from benchmarks.support import DISTCOMP, Line, Project, children_cpu_s, cpu_s, project, wait_until
+from distcomp.model import TaskSpec
 
 TASKS = 10_000
 AT_ONCE = 4
 ROUNDS = 3
+LATENCIES = 21
 
 
 def xargs(tasks: int) -> tuple[float, float]:
@@ -23,14 +27,13 @@ def xargs(tasks: int) -> tuple[float, float]:
 
 
 def distcomp(own: Project, tasks: int, round_number: int) -> tuple[float, float]:
-    """Tasks per second and CPU ms per task, of worker, tasks and server, from the worker's first claim to the last end.
+    """Tasks per second and CPU ms per task, of worker, tasks and server, from the first end to the last.
 
-    The tasks are equal but for a comment, as equal tasks are one task.
+    Each task has a word of its own after `true`, as equal tasks are one task.
     """
-    lines = "".join(f"shell:0:0:0:true # {round_number}.{number}\n" for number in range(tasks))
+    lines = "".join(f"shell:0:0:0:true {round_number}.{number}\n" for number in range(tasks))
     subprocess.run([*DISTCOMP, "submit", "-"], cwd=own.folder, input=lines, text=True, check=True, capture_output=True)
-    before = own.counts().get("finished", 0)
-    server = own.server_pid()
+    before, server = own.counts().get("finished", 0), own.server_pid()
     cpu_before_s = children_cpu_s() + cpu_s(server)
     worker = subprocess.Popen([*DISTCOMP, "worker"], cwd=own.folder, stderr=subprocess.DEVNULL)
     wait_until(lambda: own.counts().get("finished", 0) > before, "the first task has ended")
@@ -42,15 +45,34 @@ def distcomp(own: Project, tasks: int, round_number: int) -> tuple[float, float]
     return (tasks - early) / taken_s, (children_cpu_s() + cpu_s(server) - cpu_before_s) / tasks * 1000
 
 
-def start_latency_ms(own: Project) -> float:
-    """Milliseconds from a task's submission to the start of its attempt, on a worker that has nothing to do."""
-    raise NotImplementedError
+def start_latencies_ms(own: Project) -> list[float]:
+    """Milliseconds from a task's submission to the start of its attempt, on a worker that has nothing to do.
+
+    The task says itself when it started, so the start of `date` is in it.
+    """
+    worker = subprocess.Popen([*DISTCOMP, "worker"], cwd=own.folder, stderr=subprocess.DEVNULL)
+    latencies_ms = []
+    try:
+        with Client.open(own.folder) as client:
+            wait_until(lambda: bool(client.workers()), "the worker is there")
+            for number in range(LATENCIES):
+                time.sleep(0.05)
+                file = own.folder / f"started.{number}"
+                submitted_ns = time.time_ns()
+                client.submit([TaskSpec(f"date +%s%N > {file}")])
+                wait_until(lambda file=file: file.exists() and bool(file.read_text()), "the task has run")  # type: ignore[misc]
+                latencies_ms.append((int(file.read_text()) - submitted_ns) / 1e6)
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        worker.wait()
+    return sorted(latencies_ms)
 
 
 def run(tasks: int = TASKS) -> list[Line]:
     """The benchmark's lines of the table."""
     with project(f"max_tasks = {AT_ONCE}\n") as own:
         rounds = [(xargs(tasks), distcomp(own, tasks, number)) for number in range(ROUNDS)]
+        latencies_ms = start_latencies_ms(own)
     ratios = sorted(ours[0] / peer[0] for peer, ours in rounds)
     middle = ROUNDS // 2
     peer_ms = sorted(peer[1] for peer, _ in rounds)[middle]
@@ -59,4 +81,11 @@ def run(tasks: int = TASKS) -> list[Line]:
     return [
         Line(f"rate of {tasks:,} `true` / xargs -P4", ratios[middle], ">=", 0.9, f"tasks/s: {rates}"),
         Line("CPU per task, all processes, ms", ours_ms, "<=", 1.4, f"xargs: {peer_ms:.2f}"),
+        Line(
+            "submission to start, idle worker, ms",
+            latencies_ms[LATENCIES // 2],
+            "<=",
+            20,
+            f"worst {latencies_ms[-1]:.1f}",
+        ),
     ]

@@ -1,0 +1,36 @@
+"""Prints the table: `python -m benchmarks [NAME...]`. Exit code 1 when a bound is not kept."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from benchmarks import dispatch, idle, queue
+from benchmarks.support import Line
+
+BENCHMARKS: dict[str, Callable[[], list[Line]]] = {"dispatch": dispatch.run, "queue": queue.run, "idle": idle.run}
+
+
+def main(names: list[str]) -> int:
+    """Run the named benchmarks, or all; print a line for each figure as soon as it is there."""
+    unknown = set(names) - set(BENCHMARKS)
+    if unknown:
+        print(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, load {os.getloadavg()[0]:.1f}")
+    print(f"{'':4} {'what':55} {'value':>9} {'bound':>9}  detail", flush=True)
+    kept = True
+    for name in names or BENCHMARKS:
+        for line in BENCHMARKS[name]():
+            kept = kept and line.is_kept
+            mark = "ok" if line.is_kept else "MISS"
+            print(
+                f"{mark:4} {line.name:55} {line.value:9.3g} {line.relation:>3} {line.bound:<5g}  {line.detail}",
+                flush=True,
+            )
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
