@@ -48,11 +48,19 @@ _WHEN = {
 }
 
 _END = """
-## Not in the file
+## Where the store is
 
-`DISTCOMP_STORE_PASSWORD` is the password of a store that `store` names, where its URL has none: a password does not
-belong in a file that is shared. The store of `.distcomp` makes its own, in `.distcomp/secret`, readable by its owner
-only.
+| `store` | |
+|---|---|
+| empty | a server of the project's own, started when needed, on a Unix socket in `.distcomp/store` |
+| `redis://USER:PASSWORD@HOST:PORT/DB` | a Valkey, or a Redis from 6.2 on; all but the host may be left out |
+| `rediss://...?ca=FILE&cert=FILE&key=FILE` | the same over TLS |
+| `unix:///PATH?db=N` | a Unix socket |
+| `sentinel://HOST:PORT,HOST:PORT/SERVICE/DB` | the master that Sentinels name |
+
+A password in the URL is hidden wherever the URL is shown. Better is `?password_file=FILE`, a file that only its owner
+can read, or the environment variable `DISTCOMP_STORE_PASSWORD`. The project's own server has a random password, in
+`.distcomp/secret`.
 """
 
 
