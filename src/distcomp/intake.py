@@ -1,0 +1,272 @@
+"""From task files and task specs to tasks in the store: checked as a whole first, then added.
+
+Nothing here holds a whole file in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+import msgspec
+
+from distcomp.errors import BadInput, Fault, StoreUnavailable
+from distcomp.identity import Identifier
+from distcomp.model import JobContext, State, TaskSpec, TaskType
+from distcomp.store.store import Store
+from distcomp.store.submission import Added
+from distcomp.taskfile import Format, guess_format
+from distcomp.taskfile.fields import BadCommand, check_command
+from distcomp.taskfile.source import Faults, Piece, TaskFile, in_pieces
+
+STDIN = "-"
+_GUESS_BYTES = 4096
+# One byte per slot: among a million ids, one in thirty meets a slot that another one took.
+_SLOT_DIGITS = 3
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """What came of a submission.
+
+    Args:
+        tasks: tasks read, of whatever fate.
+        new: tasks that were added, in `job` (None if there are none).
+        known: tasks that were there before, by the state they were found in.
+        retried: of these, how many were put back into todo.
+        equal: tasks left out because an equal one stands before them; `equal_lines` has the first few: the number
+            of the line and that of its first equal (of tasks that came as a list: the place in it).
+        faulty: lines left out because of a fault; `faults` has the first few, as file:line:column: what.
+        jobs: all jobs that these tasks belong to.
+    """
+
+    tasks: int
+    new: int
+    known: dict[State, int]
+    retried: int
+    equal: int
+    equal_lines: tuple[tuple[int, int], ...]
+    faulty: int
+    faults: tuple[str, ...]
+    job: int | None
+    jobs: tuple[int, ...]
+
+
+@contextmanager
+def open_task_file(path: str, file_format: Format | None, base: TaskSpec) -> Iterator[TaskFile]:
+    """A task file by its path; "-" is stdin. What cannot be read twice is copied to a file without a name.
+
+    Args:
+        path: of the file.
+        file_format: None to guess: JSONL by name or first line, else LINE.
+        base: as for TaskFile.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    name = "stdin" if path == STDIN else path
+    try:
+        file = _seekable(os.dup(sys.stdin.fileno()) if path == STDIN else os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        start = file.read(_GUESS_BYTES)
+    except OSError as error:
+        raise BadInput([Fault(name, 0, 0, f"cannot be read: {error.strerror or error}")]) from error
+    with file:
+        yield TaskFile(file, name, file_format or guess_format(path, start.splitlines()), base)
+
+
+def _seekable(descriptor: int) -> BinaryIO:
+    """The file, from its start, or what can be read from it now."""
+    source = os.fdopen(descriptor, "rb")
+    if source.seekable() and source.tell() == 0:
+        return source
+    with source:
+        spool = tempfile.TemporaryFile(prefix="distcomp-", buffering=1 << 16)  # noqa: SIM115  the caller closes it
+        shutil.copyfileobj(source, spool, 1 << 20)
+        spool.seek(0)
+        return cast(BinaryIO, spool)
+
+
+def submit_file(
+    store: Store,
+    context: JobContext,
+    file: TaskFile,
+    *,
+    retry: frozenset[State] = frozenset(),
+    skip_bad: bool = False,
+    allow_duplicates: bool = False,
+) -> Submitted:
+    """Add the tasks of a file: all of them, or none if any line has a fault.
+
+    Args:
+        store: where to.
+        context: what the tasks share.
+        file: is read from its start, twice or more.
+        retry: states of known tasks in which they are put back into todo.
+        skip_bad: leave lines with faults out, and add the others.
+        allow_duplicates: number equal tasks, so that each is a task of its own.
+
+    Raises:
+        BadInput: lines have faults; all are listed, up to FAULTS_LISTED. Nothing was added.
+        StoreUnavailable: some tasks may have been added.
+    """
+    faults = Faults()
+    if not skip_bad:
+        file.check(faults.add)
+        faults.check()
+    submitted = submit_pieces(
+        store, context, lambda: file.pieces(faults.add), retry=retry, allow_duplicates=allow_duplicates
+    )
+    if not skip_bad:
+        faults.check(f"The file changed while it was read; {submitted.new:,} of its tasks were added.")
+    return msgspec.structs.replace(submitted, faulty=faults.lines, faults=tuple(str(fault) for fault in faults.listed))
+
+
+def submit_specs(
+    store: Store,
+    context: JobContext,
+    specs: Callable[[], Iterable[TaskSpec]],
+    *,
+    retry: frozenset[State] = frozenset(),
+    allow_duplicates: bool = False,
+) -> Submitted:
+    """Add tasks. `specs` gives them anew each time it is called; the rest is as in `submit_file`.
+
+    Raises:
+        BadInput: a command cannot be run. Nothing was added.
+        StoreUnavailable: some tasks may have been added.
+    """
+    faults = Faults()
+    for number, spec in enumerate(specs(), 1):
+        try:
+            check_command(spec.type, spec.command)
+        except BadCommand as fault:
+            faults.add(Fault("task", number, fault.column, fault.what))
+    faults.check()
+
+    def pieces() -> Iterator[Piece]:
+        return in_pieces(enumerate(specs(), 1))
+
+    return submit_pieces(store, context, pieces, retry=retry, allow_duplicates=allow_duplicates)
+
+
+def submit_pieces(
+    store: Store,
+    context: JobContext,
+    pieces: Callable[[], Iterator[Piece]],
+    *,
+    retry: frozenset[State],
+    allow_duplicates: bool,
+) -> Submitted:
+    """Add tasks that were checked. Arguments and errors as in `submit_file`."""
+    identifier = Identifier(context)
+    copies = _Copies(identifier, pieces()) if allow_duplicates else None
+    try:
+        job = store.open_job(context)
+        tasks, added = _add_all(store, job, identifier, copies, pieces(), retry)
+        if not added.new:
+            store.drop_job(job)
+        again = [task_id.hex() for state in retry for task_id in added.known_by_state.get(state, ())]
+        retried = sum(1 for _, word in store.retry(again) if word == "ok")
+    except StoreUnavailable as error:
+        raise StoreUnavailable(
+            error.what,
+            unchanged="Some of the tasks may have been added.",
+            next_step="Submit them again: those are known then.",
+        ) from error
+    return Submitted(
+        tasks=tasks,
+        new=added.new,
+        known={state: added.known[state] for state in State if added.known[state]},
+        retried=retried,
+        equal=added.duplicates,
+        equal_lines=_equal_lines(identifier, pieces(), added.duplicate_ids) if added.duplicate_ids else (),
+        faulty=0,
+        faults=(),
+        job=job if added.new else None,
+        jobs=tuple(sorted(added.jobs)),
+    )
+
+
+def _add_all(
+    store: Store,
+    job: int,
+    identifier: Identifier,
+    copies: _Copies | None,
+    pieces: Iterator[Piece],
+    keep: frozenset[State],
+) -> tuple[int, Added]:
+    submission = store.submit(job, identifier.digest, keep)
+    tasks = 0
+    try:
+        for piece in pieces:
+            tasks += len(piece.specs)
+            ids = _ids(identifier, piece)
+            specs = copies.number(piece.specs, ids) if copies else piece.specs
+            if piece.commands and specs is piece.specs:
+                submission.add_alike(specs, ids)
+            else:
+                for spec in specs:
+                    submission.add(spec)
+        return tasks, submission.flush()
+    except BaseException:
+        # Replies that nobody waits for any more may be on their way.
+        store.close()
+        raise
+
+
+def _ids(identifier: Identifier, piece: Piece) -> list[bytes]:
+    if piece.commands:
+        return identifier.digests(TaskType.SHELL, piece.commands)
+    return [identifier.digest(spec) for spec in piece.specs]
+
+
+class _Copies:
+    """Tells equal tasks apart: the second is copy 1, and so on. The same file gives the same numbers again.
+
+    A first look at all tasks finds those that may be equal to another one, so that only these are counted.
+    """
+
+    def __init__(self, identifier: Identifier, pieces: Iterator[Piece]) -> None:
+        self._digest = identifier.digest
+        self._suspects: set[bytes] = set()
+        self._copies: dict[bytes, int] = {}
+        slots = bytearray(1 << 8 * _SLOT_DIGITS)
+        for piece in pieces:
+            for task_id in _ids(identifier, piece):
+                slot = int.from_bytes(task_id[:_SLOT_DIGITS])
+                if slots[slot]:
+                    self._suspects.add(task_id)
+                slots[slot] = 1
+
+    def number(self, specs: list[TaskSpec], task_ids: list[bytes]) -> list[TaskSpec]:
+        """The specs, with their copies numbered: the same list, if there are none among them."""
+        if self._suspects.isdisjoint(task_ids):
+            return specs
+        return [self._numbered(spec, task_id) for spec, task_id in zip(specs, task_ids, strict=True)]
+
+    def _numbered(self, spec: TaskSpec, task_id: bytes) -> TaskSpec:
+        if task_id not in self._suspects:
+            return spec
+        copy = self._copies.get(task_id, -1) + 1
+        self._copies[task_id] = copy
+        return msgspec.structs.replace(spec, copy=copy) if copy else spec
+
+
+def _equal_lines(identifier: Identifier, pieces: Iterator[Piece], ids: Iterable[bytes]) -> tuple[tuple[int, int], ...]:
+    """For the tasks with these ids: number of the second, and of the first."""
+    wanted, firsts, found = set(ids), dict[bytes, int](), []
+    for piece in pieces:
+        for number, task_id in zip(piece.numbers, _ids(identifier, piece), strict=True):
+            if task_id not in wanted:
+                continue
+            if task_id in firsts:
+                found.append((number, firsts[task_id]))
+                wanted.remove(task_id)
+            firsts.setdefault(task_id, number)
+        if not wanted:
+            break
+    return tuple(sorted(found))
