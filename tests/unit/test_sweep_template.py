@@ -83,7 +83,7 @@ PLACES = [
     (r"""printf '%s\0' "{x}" """, ["@"]),
     (r"""printf '%s\0' pre{x}post 'pre{x}post' "pre{x}post" """, ["pre@post"] * 3),
     (r"""printf '%s\0' $v{x} "$v{x}" '$v'{x}"{x}" """, ["V@", "V@", "$v@@"]),
-    (r"printf '%s\0' {x}>&1", ["@"]),
+    (r"printf '%s\0' {x}>&1 2>& 1 {x}", ["@", "@"]),
     (r"""printf '%s\0' "$(printf '%s.' {x} "{x}" '{x}')" """, ["@.@.@."]),
     (r"""printf '%s\0' "$(printf '%s.' "$(printf '%s.' "{x}")")" """, ["@.."]),
     (r"""y={x} z="{x}"; printf '%s\0' "$y$z" """, ["@@"]),
@@ -183,6 +183,7 @@ def test_in_a_python_command_any_text_arrives_as_it_is(text: str) -> None:
         ("a # {x}", "template:5: no value can stand in a comment"),
         ("echo ${x}", "template:7: no value can stand right after $; write ${{name}} for a variable of the shell"),
         ("echo \\{x}", "template:7: no value can stand right after a backslash; it is quoted as needed without"),
+        ("a 2>&1 >&\"b{x}\"", "template:12: no value can stand after >&, which bash expands twice; write >FILE 2>&1"),
         ("echo \"\\{x}\"", "template:8: no value can stand right after a backslash; it is quoted as needed without"),
     ],
 )  # fmt: skip
@@ -199,6 +200,7 @@ def test_a_place_that_no_quoting_makes_safe_is_refused(template: str, why: str) 
         "echo $[ {x} ]",
         'echo "$(case a in a) echo {x};; esac)"',
         "cat <<E$(echo {x})",
+        "(echo {x} ${{v:-'a'}}",
     ],
 )
 def test_a_place_that_depends_on_more_than_is_followed_is_refused(template: str) -> None:

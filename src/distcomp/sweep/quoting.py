@@ -61,7 +61,7 @@ _SIMPLE_EXPANSION = r"\$\{[^{}'\"`\\$\0]*\}|\$\$"
 _HERE_DOCUMENT = r"<<-?[ \t]*(?:\\?\w+|'\w+'|\"\w+\")(?=[\s;&|<>)]|\Z)"
 _PLAIN_TOKEN = re.compile(
     rf"""\\. | {_SIMPLE_EXPANSION} | \$\(\( | \(\( | [$<>]?\( | \$['"{{\[] | ['"`)\n]
-    | <<< | {_HERE_DOCUMENT} | << | \$?\0 | \# | \$\w+ | (?<!\w)case(?!\w) | .""",
+    | [<>]&[ \t]* | <<< | {_HERE_DOCUMENT} | << | \$?\0 | \# | \$\w+ | (?<!\w)case(?!\w) | .""",
     re.VERBOSE | re.DOTALL,
 )
 _DOUBLE_TOKEN = re.compile(
@@ -141,7 +141,7 @@ _ALWAYS = {Quoting.BARE: Quoting.ALWAYS, Quoting.DOUBLE: Quoting.DOUBLE_ALWAYS}
 # A dash, unless a number follows: within [[ ]] -n is an operator.
 _SAFE = re.compile(r"(?:-(?=[0-9.]))?[A-Za-z0-9_@%+:./][A-Za-z0-9_@%+:./-]*")
 _SAFE_IN_DOUBLE = re.compile(r"[^\"\\$`!]*")
-_BEFORE_COMMENT = " \t\n;&|()<>"
+_ENDS_WORD = " \t\n;&|()<>"
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 _RESERVED = {
     *("if", "then", "else", "elif", "fi", "for", "in", "while", "until", "do", "done", "case", "esac"),
@@ -201,6 +201,8 @@ class _Scan:
         self._places = [(_Place.PLAIN, 0)]
         self._is_after_variable = False
         self._awaits_here_document = False
+        # How many places were open where a word began that bash expands twice, or 0 outside of such a word.
+        self._depth_read_twice = 0
 
     def step(self, position: int) -> int:
         """Take in the next token, and return where the one after it begins."""
@@ -208,6 +210,7 @@ class _Scan:
         match = self._tokens.get(place, _ANY).match(self._text, position)
         token = match[0] if match else self._text[position]
         end = position + len(token)
+        self._follow_word(token)
         if token.endswith(MARK):
             self.found.append(self._quoting(place, token, self._text[end : end + 1]))
         elif token == _CLOSES.get(place):
@@ -221,9 +224,18 @@ class _Scan:
 
     def check_closed(self) -> None:
         """See that all that was opened is closed. A shell that finds it is not may go on in the midst of a value."""
-        place, position = next(opened for opened in reversed(self._places) if opened[0] is not _Place.COMMENT)
-        if place not in (_Place.PLAIN, _Place.UNSURE):
+        *outer, (place, position) = (opened for opened in self._places if opened[0] is not _Place.COMMENT)
+        if place is _Place.UNSURE and len(outer) > 1:
+            # Whether those outside are closed is as unsure.
+            self.found = [Refusal(_REFUSALS[place])] * len(self.found)
+        elif place not in (_Place.PLAIN, _Place.UNSURE):
             raise Unclosed(position, self._text[position:])
+
+    def _follow_word(self, token: str) -> None:
+        if len(self._places) <= self._depth_read_twice and token[0] in _ENDS_WORD:
+            self._depth_read_twice = 0
+        if token[:2] in (">&", "<&"):
+            self._depth_read_twice = len(self._places)
 
     def _opened(self, place: _Place, word: str, position: int) -> _Place | None:
         if place in (_Place.PLAIN, _Place.GROUP):
@@ -233,7 +245,7 @@ class _Scan:
             # The ) of a case's pattern would look as if it closed the group.
             if word == "case" and place is _Place.GROUP:
                 return _Place.UNSURE
-            if word == "#" and position and self._text[position - 1] not in _BEFORE_COMMENT:
+            if word == "#" and position and self._text[position - 1] not in _ENDS_WORD:
                 return None
         return self._opens.get(place, {}).get(word)
 
@@ -244,6 +256,8 @@ class _Scan:
             return Refusal("no value can stand right after $; write ${{name}} for a variable of the shell")
         if token[0] == "\\":
             return Refusal("no value can stand right after a backslash; it is quoted as needed without")
+        if self._depth_read_twice:
+            return Refusal("no value can stand after >&, which bash expands twice; write >FILE 2>&1")
         quoting = _PLAIN_QUOTINGS[place]
         if self._is_after_variable or following in ("<", ">"):
             return _ALWAYS.get(quoting, quoting)
