@@ -81,8 +81,8 @@ def test_a_parameter_zipped_to_a_used_one_may_label_it() -> None:
 
 
 def test_a_large_sweep_is_counted_without_being_made() -> None:
-    sweep = parse_sweep("{a}{b}{c}", [f"{name}=range:1..100000" for name in "abc"], NO_FILES)
-    assert sweep.count() == 10**15
+    sweep = parse_sweep("{a}{b}{c}", [f"{name}=range:1..10000" for name in "abc"], NO_FILES)
+    assert sweep.count() == 10**12
     assert next(sweep.specs()).command == "111"
 
 
