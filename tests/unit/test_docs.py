@@ -6,6 +6,7 @@ import ast
 import functools
 import re
 import runpy
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +66,12 @@ def test_each_guard_in_the_architecture_is_a_test() -> None:
     ]
     assert len(rows) > 10
     assert [row for row in rows if not _TEST.search(row) and "`lint-imports`" not in row] == []
+
+
+def test_the_layers_in_the_architecture_are_those_that_are_checked() -> None:
+    checked = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = [layer.replace("distcomp.", "") for layer in checked[0]["layers"]]
+    assert "".join(f"    {layer}\n" for layer in layers) in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 
 
 def test_the_page_of_settings_is_current() -> None:
