@@ -8,7 +8,9 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,6 +107,17 @@ class TestMaking:
         assert create(tmp_path).secret() == secret
         assert open_or_create(tmp_path).secret() == secret
         assert names(tmp_path) == {".distcomp"}
+
+    def test_who_comes_second_by_a_hair_takes_what_the_first_made(self, tmp_path: Path) -> None:
+        for number in range(10):
+            project = tmp_path / str(number)
+            project.mkdir()
+            start = threading.Barrier(4)
+            with ThreadPoolExecutor(4) as threads:
+                made = [threads.submit(lambda: (start.wait(), create(project).secret())) for _ in range(4)]  # noqa: B023
+
+            assert len({maker.result()[1] for maker in made}) == 1
+            assert names(project) == {".distcomp"}
 
     def test_many_at_once_make_one(self, tmp_path: Path) -> None:
         program = "import sys, pathlib, distcomp.statefolder as s; print(s.create(pathlib.Path(sys.argv[1])).secret())"
