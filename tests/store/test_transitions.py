@@ -285,6 +285,25 @@ def test_a_task_lost_with_three_nodes_is_poison(store: Store, reading: Reading) 
     assert record.outcome.attempt == 3
 
 
+def test_what_the_store_forgot_that_it_was_told_goes_back(store: Store, client: redis.Redis, reading: Reading) -> None:
+    """A server that crashed may have lost a report that it had taken: then nobody runs the task any more."""
+    submit(store, "told", "runs")
+    told, runs = store.claim(registered(store), room(2)).claims
+    assert store.reconcile(a_worker(), [runs.task_id]) == 1
+    assert reading.task(told.task_id).state is State.TODO
+    assert store.settle([finish(runs)]) == ["ok"]
+    with pytest.raises(LeaseLost):
+        store.reconcile(a_worker(life="0"), [])
+
+
+def test_tokens_are_not_given_twice_by_a_server_that_lost_its_counter(store: Store, client: redis.Redis) -> None:
+    submit(store, "t")
+    claim = only_claim(store)
+    store.settle([give_back(claim)])
+    client.delete(prefix("test") + "token_no")
+    assert only_claim(store).token > claim.token
+
+
 def test_a_worker_that_still_holds_tasks_cannot_leave(store: Store) -> None:
     submit(store, "t")
     claim = only_claim(store)

@@ -117,6 +117,24 @@ def test_reports_made_while_the_store_is_away_are_on_disk_and_arrive_later(
     assert not desk.spool
 
 
+def test_a_report_that_a_crashed_store_forgot_lets_the_task_run_again(desk: Desk, store: Store, server: Server) -> None:
+    submit(store, "told", "runs")
+    desk.ask(2)
+    wait_until(lambda: len(desk.gather().claims) == 2, "claims arrive")
+    told, runs = desk.claims
+    client = server.client()
+    entry = client.hget(prefix("test") + "tasks", bytes.fromhex(told.task_id))
+    desk.courier.report(finish(told))
+    wait_until(lambda: Reading(store).counts()[State.FINISHED] == 1, "the report is delivered")
+    client.hset(prefix("test") + "tasks", bytes.fromhex(told.task_id), entry)
+    client.sadd(prefix("test") + "held:w1", bytes.fromhex(told.task_id))
+    server.kill()
+    server.start()
+    reading = Reading(desk.connect())
+    wait_until(lambda: reading.task(told.task_id).state is State.TODO, "the worker says that it does not hold it")
+    assert reading.task(runs.task_id).state is State.RUNNING
+
+
 def test_what_a_killed_worker_left_on_disk_is_delivered_by_the_next_before_its_tasks_are_returned(
     store: Store, server: Server, tmp_path: Path
 ) -> None:

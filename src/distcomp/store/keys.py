@@ -25,7 +25,7 @@ KEYS = (
     Key("seq", "string", "for ever", "counter: place of a task in the order of submission"),
     Key("chunk_no", "string", "for ever", "counter: chunks"),
     Key("job_no", "string", "for ever", "counter: jobs"),
-    Key("token_no", "string", "for ever", "counter: lease tokens"),
+    Key("token_no", "string", "for ever", "the newest lease token"),
     Key("tasks", "hash", "until forgotten", "task id -> state letter, place (chunk, index), and what the state needs"),
     Key("chunks", "hash", "until all its tasks are forgotten", "chunk -> job, first seq, priority, class, task ids"),
     Key("bodies", "hash", "as chunks", "chunk -> its task specs, msgpack, zstd"),

@@ -149,6 +149,18 @@ class Store:
             raise LeaseLost(f"The lease of worker {name.worker} has ended.")
         return [task_id.hex() for task_id in reply]
 
+    def reconcile(self, name: WorkerName, holds: Iterable[str]) -> int:
+        """Return what the store believes the worker to hold beyond `holds`: running -> todo. How many tasks.
+
+        Raises:
+            LeaseLost: the worker was believed dead.
+        """
+        ids = [bytes.fromhex(task_id) for task_id in holds]
+        reply = self.wire.run_script("reconcile", name.worker, name.incarnation, self.limits.poison_nodes, *ids)
+        if reply == b"lease_lost":
+            raise LeaseLost(f"The lease of worker {name.worker} has ended.")
+        return int(reply)
+
     def leave(self, name: WorkerName) -> str:
         """End a worker's life: 'ok', 'busy' (it still holds tasks; nothing was written) or 'lease_lost'."""
         return str(self.wire.run_script("leave", name.worker, name.incarnation).decode())

@@ -57,6 +57,7 @@ class Courier:
         self._room: NodeRoom | None = None
         self._is_idle = self._is_dry = self._is_claiming = self._was_refused = False
         self._facts = b"{}"
+        self._holds: set[str] = set()
         self._news = News()
         self._due_s: float | None = None
         self._renew_at_s = self._reap_at_s = 0.0
@@ -186,7 +187,7 @@ class Courier:
 
     def _travel(self, settlements: list[AnySettlement], room: NodeRoom | None) -> None:
         try:
-            store = self._store or self._open()
+            store = self._store or self._reopen()
             self._deliver_spool(store)
             self._exchange(store, settlements, room)
         except StoreUnavailable:
@@ -214,6 +215,7 @@ class Courier:
         self._read_words(store, settlements, words)
         if room is None:
             return
+        self._holds.update(claim.task_id for claim in claimed.claims)
         with self._changed:
             self._is_dry = len(claimed.claims) < room.attempts
             self._due_s = None
@@ -227,7 +229,8 @@ class Courier:
             self._wake()
 
     def _read_words(self, store: Store, settlements: list[AnySettlement], words: list[str]) -> None:
-        """A task that no node is left for fails after all."""
+        """What was reported is no longer held; a task that no node is left for fails after all."""
+        self._holds.difference_update(settlement.task_id for settlement in settlements)
         nowhere = [
             Fail(settlement.task_id, settlement.token, settlement.outcome)
             for settlement, word in zip(settlements, words, strict=True)
@@ -259,6 +262,7 @@ class Courier:
             self._lose_lease(store)
             return
         if revoked:
+            self._holds.difference_update(revoked)
             with self._changed:
                 self._news.revoked += revoked
             self._wake()
@@ -269,6 +273,7 @@ class Courier:
         with self._changed:
             self._news = News(is_lease_lost=True)
             self._outbox, self._room = [], None
+        self._holds.clear()
         self._wake()
         self._may_begin_life.wait()
         self._may_begin_life.clear()
@@ -288,6 +293,19 @@ class Courier:
     def _open(self) -> Store:
         self._store = self._connect()
         return self._store
+
+    def _reopen(self) -> Store:
+        """After the store was away. If it crashed, it may have lost what it was told last."""
+        store = self._open()
+        self._deliver_spool(store)
+        try:
+            forgotten = store.reconcile(self._current, self._holds)
+        except LeaseLost:
+            self._lose_lease(store)
+            return store
+        if forgotten:
+            log.warning("the store had forgotten %d reports: those tasks run again", forgotten)
+        return store
 
     def _disconnect(self) -> None:
         if self._store is not None:

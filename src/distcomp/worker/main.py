@@ -17,7 +17,7 @@ from distcomp.project import Project
 from distcomp.runner.leftovers import kill_leftovers
 from distcomp.runner.runner import Runner
 from distcomp.runner.wakeup import Wakeup
-from distcomp.store.store import WorkerName
+from distcomp.store.store import Store, WorkerName
 from distcomp.worker.courier import Courier
 from distcomp.worker.doorbell import Doorbell
 from distcomp.worker.loop import Stop, Worker
@@ -65,10 +65,18 @@ def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | 
     outlook = Outlook(node, folder.path, project.watcher(), NodeMemoryReader(), clock)
     spool = Spool(folder.spool / "reports")
     life = WorkerName(node, secrets.token_hex(4), node)
-    courier = Courier(project.store, life, spool, clock, wakeup.wake)
     runner = Runner(
         folder.path, worker=marker, node=node, limits=outlook.runner_limits(), clock=clock, on_stored=wakeup.wake
     )
+
+    def connect() -> Store:
+        store = project.store()
+        # A server that this worker started is its child by now, and no part of any attempt.
+        if project.server and (pid := project.server.status().pid):
+            runner.leave_alone(pid)
+        return store
+
+    courier = Courier(connect, life, spool, clock, wakeup.wake)
     doorbell = Doorbell(project.client, project.name, courier.ring)
     worker = Worker(runner, courier, outlook, wakeup, clock)
     if leash is not None:

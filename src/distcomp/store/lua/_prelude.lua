@@ -150,10 +150,8 @@ local function return_to_todo(id, attempt, tries)
 end
 
 -- running -> todo, or -> failed when too many nodes were lost under the task: what a dead worker held.
--- At most `most` tasks; returns how many.
-local function lose_held(worker, node, poison_after, most)
-  local now, lost = now_ms(), 0
-  local ids = call('SRANDMEMBER', key.held .. worker, most)
+local function lose(ids, worker, node, poison_after)
+  local now = now_ms()
   for _, id in ipairs(ids) do
     local entry = call('HGET', key.tasks, id)
     local attempt, tries = owned(entry, text((unpack_struct('>I8', entry, 8)))), tries_of(id)
@@ -179,7 +177,12 @@ local function lose_held(worker, node, poison_after, most)
       remember_past(id, outcome)
       return_to_todo(id, attempt, tries)
     end
-    lost = lost + 1
   end
-  return lost
+end
+
+-- As `lose`, for at most `most` of the tasks that the worker holds; how many they were.
+local function lose_held(worker, node, poison_after, most)
+  local ids = call('SRANDMEMBER', key.held .. worker, most)
+  lose(ids, worker, node, poison_after)
+  return #ids
 end

@@ -168,7 +168,10 @@ end
 local claims, chunks, known = {}, {}, {}
 for at = 1, #ARGV[11], 4 do known[sub(ARGV[11], at, at + 3)] = true end
 if #claimed > 0 then
-  local token = call('INCRBY', key.token_no, #claimed) - #claimed
+  -- From the clock, so that a server that lost its last second in a crash does not give a token twice.
+  local time = call('TIME')
+  local token = math.max(tonumber(call('GET', key.token_no) or 0), time[1] * 1000000 + time[2])
+  call('SET', key.token_no, text(token + #claimed))
   local fields, ids = {}, {}
   for i, task in ipairs(claimed) do
     token = token + 1
