@@ -1,0 +1,107 @@
+"""What is known of an attempt: who it is (frozen), what was measured, and how it ended."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from distcomp.errors import DistcompError
+from distcomp.model import Cause, Claim, Outcome
+
+if TYPE_CHECKING:
+    from resource import struct_rusage
+
+    from distcomp.runner.slotfiles import Slot
+OWN_MARK = "WORKER_OF_DISTCOMP"
+"""In the environment of what a worker starts for itself, not for an attempt. Not DISTCOMP_..., which are settings and
+would be taken out of the environment of some processes."""
+
+
+class NodeRefused(DistcompError):
+    """The node has no process, memory, descriptor or disk left for an attempt. Temporary; no fault of the task."""
+
+
+@dataclass(slots=True)
+class Measured:
+    """What was seen of an attempt's process tree so far. Changes while it runs."""
+
+    used_bytes: int = 0
+    peak_bytes: int = 0
+
+
+class RunningAttempt(msgspec.Struct, frozen=True, eq=False):
+    """Who an attempt is. `pid` is also its session and process group; 0 if it never came to a process."""
+
+    claim: Claim
+    pid: int
+    slot: int
+    started_at_ms: int
+    started_s: float
+    measured: Measured
+
+    @property
+    def task_id(self) -> str:
+        """The task it is an attempt of."""
+        return self.claim.task_id
+
+
+class Ended(msgspec.Struct, frozen=True, eq=False):
+    """An attempt that is over: no process of it lives, and its output is where `outcome` says."""
+
+    attempt: RunningAttempt
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class KillOrder:
+    """Why we are ending the attempt."""
+
+    cause: Cause
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RootEnd:
+    """The end of an attempt's first process."""
+
+    status: int
+    rusage: struct_rusage
+    at_ms: int
+    wall_s: float
+
+    @property
+    def exit_code(self) -> int | None:
+        """None if a signal ended it."""
+        return os.WEXITSTATUS(self.status) if os.WIFEXITED(self.status) else None
+
+    @property
+    def signal(self) -> int | None:
+        """None if it ended by itself."""
+        return os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else None
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """The runner's own notes on an attempt that is not over."""
+
+    attempt: RunningAttempt
+    slot: Slot
+    timeout_s: float
+    end: RootEnd | None = None
+    order: KillOrder | None = None
+    kill_at_s: float = math.inf
+    was_termed: bool = False
+    was_killed: bool = False
+    is_lasting: bool = False
+    had_strays: bool = False
+    strays_cpu_s: float = 0.0
+    seen_bytes: int = 0
+
+    @property
+    def times_out_at_s(self) -> float:
+        """On the monotonic clock; infinite without a timeout, and once it is being killed."""
+        return math.inf if self.order is not None else self.attempt.started_s + self.timeout_s

@@ -1,0 +1,38 @@
+"""The two system calls that Python lacks."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_PR_SET_CHILD_SUBREAPER = 36
+_FALLOC_FL_KEEP_SIZE = 1
+_FALLOC_FL_PUNCH_HOLE = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def set_subreaper(*, is_subreaper: bool) -> None:
+    """Whether orphaned descendants of this process become its children, rather than those of init.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, int(is_subreaper), 0, 0, 0) != 0:
+        raise _last_error()
+
+
+def punch_hole(fd: int, start_bytes: int, length_bytes: int) -> None:
+    """Give a part of the file back to the disk; it reads as zeros, and the file's size stays.
+
+    Raises:
+        OSError: the file system cannot (EOPNOTSUPP), or another fault.
+    """
+    mode = _FALLOC_FL_KEEP_SIZE | _FALLOC_FL_PUNCH_HOLE
+    if _libc.fallocate(fd, mode, ctypes.c_longlong(start_bytes), ctypes.c_longlong(length_bytes)) != 0:
+        raise _last_error()
+
+
+def _last_error() -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))

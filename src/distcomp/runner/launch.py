@@ -1,0 +1,184 @@
+"""From a claim to a process: environment, working directory, argument list, posix_spawn.
+
+posix_spawn rather than fork: it shares the worker's memory until exec, so it costs the same however large
+the worker is, and the kernel's answer (no such file, no more processes) comes back as an errno.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from distcomp.model import Claim, TaskType
+from distcomp.pythoncall import BadPythonCommand, argv, parse_python_command
+from distcomp.runner.attempt import OWN_MARK, NodeRefused
+from distcomp.runner.direct import RESET_VARIABLES, DirectExec
+from distcomp.runner.limits import RunnerLimits
+
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
+"""The exit codes that shells give a command they could not start."""
+
+_OF_THE_NODE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT})
+_MOST_JOBS_REMEMBERED = 64
+
+# Python ignores SIGPIPE and SIGXFSZ, nohup SIGHUP, and so on: what is ignored would stay so in the task, and
+# `yes | head` never ends without SIGPIPE. What has a handler, the kernel resets by itself.
+_TO_DEFAULT = (
+    *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGALRM, signal.SIGTERM, signal.SIGUSR1),
+    *(signal.SIGUSR2, signal.SIGCHLD, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGXCPU, signal.SIGXFSZ),
+)
+
+FileActions = Sequence[tuple[int, int, int]]
+Environment = dict[bytes, bytes]
+
+
+class CannotExecute(Exception):
+    """The task's command could not be started; another attempt here would end the same way."""
+
+    def __init__(self, exit_code: int, reason: str) -> None:
+        self.exit_code, self.reason = exit_code, reason
+        super().__init__(reason)
+
+
+class _Surroundings(NamedTuple):
+    """What the attempts of a job share."""
+
+    shell: str
+    context_env: Mapping[str, str]
+    env: Environment
+    direct: DirectExec
+
+    def fit(self, context_env: Mapping[str, str], shell: str) -> bool:
+        is_same_env = self.context_env is context_env or self.context_env == context_env
+        return is_same_env and self.shell == shell
+
+
+class Launcher:
+    """Starts attempts, each in a session of its own.
+
+    Changes the working directory of this process with each start, as posix_spawn inherits it: whoever uses
+    it must not rely on relative paths.
+
+    Args:
+        worker: what tasks see as DISTCOMP_WORKER; also marks their processes.
+        base_env: what tasks inherit from the worker; their job's and their own come on top.
+    """
+
+    def __init__(self, worker: str, base_env: Mapping[str, str]) -> None:
+        self._worker = worker.encode()
+        unwanted = {*RESET_VARIABLES, OWN_MARK}
+        self._base_env = {name: value for name, value in base_env.items() if name not in unwanted}
+        self._jobs: dict[int, _Surroundings] = {}
+
+    def launch(self, claim: Claim, files: FileActions, limits: RunnerLimits, now_s: float) -> int:
+        """Start the claim's command; the id of its process, session and process group.
+
+        Raises:
+            CannotExecute: the command, its directory or its environment cannot be used.
+            NodeRefused: the node has no room for one more process.
+        """
+        try:
+            surroundings = self._surroundings(claim, limits.shell)
+            cwd = _enter(os.path.join(claim.context.cwd, claim.spec.cwd or ""))  # noqa: PTH118  a Path is slow
+            env = self._own_environment(claim, surroundings.env, cwd)
+            if claim.spec.type is TaskType.PYTHON:
+                return _spawn(_python_argv(claim), env, files)
+            program = surroundings.direct.program(claim.spec.command, now_s) if limits.is_direct else None
+            if program is not None:
+                pid = _spawn_direct(program, env, files, sets_underscore=surroundings.direct.sets_underscore)
+                if pid is not None:
+                    return pid
+            return _spawn([limits.shell, "-c", claim.spec.command], env, files)
+        except ValueError as error:  # A zero byte in the command, an = in a variable's name, half a character.
+            raise CannotExecute(NOT_EXECUTABLE, f"cannot execute: {error}") from error
+
+    def _surroundings(self, claim: Claim, shell: str) -> _Surroundings:
+        own_env = claim.spec.env
+        if own_env:
+            return self._new_surroundings({**claim.context.env, **own_env}, shell)
+        known = self._jobs.get(claim.job)
+        if known is None or not known.fit(claim.context.env, shell):
+            if len(self._jobs) >= _MOST_JOBS_REMEMBERED:
+                self._jobs.clear()
+            known = self._jobs[claim.job] = self._new_surroundings(claim.context.env, shell)
+        return known
+
+    def _new_surroundings(self, job_env: Mapping[str, str], shell: str) -> _Surroundings:
+        env = {**self._base_env, **job_env}
+        # As bytes once per job: posix_spawn would encode each of them for each task.
+        encoded = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+        return _Surroundings(shell, job_env, encoded, DirectExec(env, shell))
+
+    def _own_environment(self, claim: Claim, env: Environment, cwd: bytes) -> Environment:
+        return {
+            **env,
+            b"PWD": cwd,
+            b"DISTCOMP_WORKER": self._worker,
+            b"DISTCOMP_JOB": b"%d" % claim.job,
+            b"DISTCOMP_TASK_ID": claim.task_id.encode(),
+            b"DISTCOMP_ATTEMPT": b"%d" % claim.attempt,
+        }
+
+
+def _enter(cwd: str) -> bytes:
+    """Change to the directory; its name for PWD."""
+    # Each time, though it is often where we are: a directory made anew under the same name is another one.
+    try:
+        os.chdir(cwd)
+        # As shells do: the name the user knows it by (symbolic links and all) unless it has detours.
+        return os.fsencode(cwd) if os.path.normpath(cwd) == cwd else os.getcwdb()  # noqa: PTH109
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CannotExecute(NOT_EXECUTABLE, f"the working directory is gone: {cwd}") from error
+    except OSError as error:
+        raise CannotExecute(NOT_EXECUTABLE, f"cannot enter the working directory {cwd}: {error.strerror}") from error
+
+
+def _python_argv(claim: Claim) -> list[str]:
+    try:
+        return argv(parse_python_command(claim.spec.command), claim.context.interpreter or sys.executable)
+    except BadPythonCommand as error:
+        raise CannotExecute(NOT_EXECUTABLE, f"not a python command: {error}") from error
+
+
+def _spawn_direct(
+    program: tuple[str, list[str]], env: Environment, files: FileActions, *, sets_underscore: bool
+) -> int | None:
+    """None if the kernel would not: then the shell shall say why, or read a script that names no interpreter."""
+    path, words = program
+    # What bash passes on when it was told neither.
+    bash_env = {**env, b"_": os.fsencode(path), b"SHLVL": b"0"} if sets_underscore else env
+    try:
+        return _posix_spawn(path, words, bash_env, files)
+    except OSError as error:
+        if error.errno in _OF_THE_NODE:
+            raise _refusal(error) from error
+        return None
+
+
+def _spawn(words: list[str], env: Environment, files: FileActions) -> int:
+    try:
+        if "/" in words[0]:
+            return _posix_spawn(words[0], words, env, files)
+        return _posix_spawnp(words[0], words, env, files)
+    except OSError as error:
+        if error.errno in _OF_THE_NODE:
+            raise _refusal(error) from error
+        if error.errno == errno.ENOENT:
+            raise CannotExecute(NOT_FOUND, f"not found: {words[0]}") from error
+        raise CannotExecute(NOT_EXECUTABLE, f"cannot execute {words[0]}: {error.strerror}") from error
+
+
+def _posix_spawn(path: str, words: list[str], env: Environment, files: FileActions) -> int:
+    return os.posix_spawn(path, words, env, file_actions=files, setsid=True, setsigmask=(), setsigdef=_TO_DEFAULT)
+
+
+def _posix_spawnp(name: str, words: list[str], env: Environment, files: FileActions) -> int:
+    return os.posix_spawnp(name, words, env, file_actions=files, setsid=True, setsigmask=(), setsigdef=_TO_DEFAULT)
+
+
+def _refusal(error: OSError) -> NodeRefused:
+    return NodeRefused(f"The node cannot start one more process: {error.strerror}.", unchanged="The task waits.")

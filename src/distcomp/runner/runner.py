@@ -1,0 +1,348 @@
+"""Starts attempts, ends them, and says how they ended. Used by one thread, the worker's main loop."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from resource import struct_rusage
+
+from distcomp.clock import Clock
+from distcomp.model import Cause, Claim
+from distcomp.runner.attempt import OWN_MARK, Ended, KillOrder, Live, Measured, NodeRefused, RootEnd, RunningAttempt
+from distcomp.runner.cutting import cut_bytes, free_middle
+from distcomp.runner.kernel import set_subreaper
+from distcomp.runner.launch import CannotExecute, Launcher
+from distcomp.runner.limits import RunnerLimits
+from distcomp.runner.outputs import Outputs
+from distcomp.runner.peaks import PeakMemory
+from distcomp.runner.settling import Settling
+from distcomp.runner.slotfiles import SlotFiles
+from distcomp.runner.slottable import SlotRecord, SlotTable
+from distcomp.runner.strays import Strays
+from distcomp.runner.trees import read_process, signal_tree
+
+_SOON_S = 0.1
+"""Until the next look at what is in motion: a new attempt, a fast growing output, processes that are dying."""
+
+_FIRST_TO_GO = b"1000"
+"""The highest oom_score_adj: if the kernel has to kill something, then an attempt."""
+
+
+class Runner:
+    """Runs attempts in sessions of their own, below one worker.
+
+    As long as it is open, this process is a subreaper, its working directory changes with each start, and
+    OWN_MARK is in its environment. Other threads may start processes and wait for them; if the main thread
+    does, while attempts run, it must tell so with `leave_alone`.
+
+    Args:
+        folder: the node's; `slots`, `running/` and `output/` in it are the runner's.
+        worker: what tasks see as DISTCOMP_WORKER; must be unlike that of all other workers on the machine.
+        node: named in outcomes.
+        limits: may be replaced at any time.
+        on_stored: called in another thread when `collect` has something that no child's end tells of.
+        base_env: what tasks inherit from the worker.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        worker: str,
+        node: str,
+        limits: RunnerLimits,
+        clock: Clock,
+        on_stored: Callable[[], None],
+        base_env: Mapping[str, str] | None = None,
+    ) -> None:
+        """Raises OSError: the folder cannot be used."""
+        folder = folder.resolve()
+        self.limits = limits
+        self._clock = clock
+        self._launcher = Launcher(worker, os.environ if base_env is None else base_env)
+        self._surroundings = _enter_surroundings(worker)
+        self._slots = SlotFiles(folder / "running")
+        self._table = SlotTable(folder / "slots")
+        self._outputs = Outputs(folder / "output", clock.now_ms(), on_stored)
+        self._strays = Strays(worker)
+        self._memory = PeakMemory()
+        self._over: list[Ended] = []
+        self._settling = Settling(node, self._slots, self._outputs, self._memory, self._hand_over)
+        self._roots: dict[int, Live] = {}
+        self._ending: list[Live] = []
+        self._next_look_s = math.inf
+
+    def start(self, claim: Claim) -> RunningAttempt:
+        """Start an attempt. One that cannot be executed is over at once, and `collect` has it.
+
+        Raises:
+            NodeRefused: the node has no room for one more process. Nothing was started.
+        """
+        started_at_ms, now_s = self._clock.now_ms(), self._clock.monotonic_s()
+        try:
+            slot = self._slots.take()
+        except OSError as error:
+            raise NodeRefused(f"There is no file for the attempt's output: {error.strerror}.") from error
+        try:
+            pid = self._launcher.launch(claim, slot.actions, self.limits, now_s)
+        except NodeRefused:
+            self._slots.give_back(slot, is_empty=True)
+            raise
+        except CannotExecute as error:
+            self._slots.give_back(slot, is_empty=True)
+            attempt = RunningAttempt(claim, 0, slot.number, started_at_ms, now_s, Measured())
+            self._settling.settle_unstarted(attempt, error)
+            return attempt
+        attempt = RunningAttempt(claim, pid, slot.number, started_at_ms, now_s, Measured())
+        live = self._roots[pid] = Live(attempt, slot, _timeout_s(claim, self.limits))
+        self._note_in_table(live, 0)
+        self._look_at(min(now_s + _SOON_S, live.times_out_at_s))
+        return attempt
+
+    def collect(self) -> list[Ended]:
+        """The attempts that are over since the last call; does not wait.
+
+        An attempt is over when no process of it lives and its output is stored. What its first process leaves
+        behind when it ends is killed.
+        """
+        self._reap()
+        if self._ending:
+            self._strays.look(self._roots, self._ending)
+            self._ending = [live for live in self._ending if not self._is_settled(live)]
+            if self._ending:
+                self._look_at(self._clock.monotonic_s() + _SOON_S)
+        if self._outputs.storing:
+            self._outputs.finish_done()
+        over, self._over = self._over, []
+        return over
+
+    def kill(self, attempt: RunningAttempt, cause: Cause, reason: str, *, grace: bool = True) -> None:
+        """End an attempt and its whole tree: TERM, then KILL after the grace; or KILL now. `collect` has it then.
+
+        The first cause given stays; a later call can only take the grace away. An attempt that has ended by
+        itself keeps its own end.
+        """
+        live = self._roots.get(attempt.pid)
+        if live is None or live.attempt is not attempt:
+            return
+        self._reap_one(attempt.pid)
+        if live.end is not None:
+            return
+        is_first = live.order is None
+        if live.order is None:
+            live.order = KillOrder(cause, reason)
+        if not grace and not live.was_killed:
+            self._kill_now(live)
+        elif is_first:
+            self._terminate(live)
+
+    def look(self) -> None:
+        """Do what time asks for: timeouts, ends of graces, limits of output, measurements of memory."""
+        now_s = self._clock.monotonic_s()
+        lives = list(self._roots.values())
+        for live in lives:
+            if now_s >= live.kill_at_s:
+                self._kill_now(live)
+            elif now_s >= live.times_out_at_s:
+                self.kill(live.attempt, Cause.TIMEOUT, f"timed out after {live.timeout_s:g} s")
+            if not live.is_lasting:
+                self._note_lasting(live)
+        self._strays.look(self._roots, self._ending)
+        self._kill_ownerless()
+        self._next_look_s = now_s + _SOON_S if self._ending else math.inf
+        for live in lives:
+            self._look_at(min(live.kill_at_s, live.times_out_at_s, now_s + self._limit_output(live, now_s)))
+        self._memory.measure(self._roots, self._strays, now_s, self.limits.look_interval_s)
+
+    def next_deadline_s(self) -> float | None:
+        """Seconds until `look` has something to do, or `collect` has; None as long as no attempt runs."""
+        if self._over:
+            return 0.0
+        if not (self._roots or self._ending):
+            return None
+        return max(0.0, self._next_look_s - self._clock.monotonic_s())
+
+    def running(self) -> Sequence[RunningAttempt]:
+        """The attempts that have a process, oldest first but for those that are about to be over."""
+        return [live.attempt for live in (*self._ending, *self._roots.values())]
+
+    def unsettled(self) -> int:
+        """How many attempts were started and not collected: they run, or their output is being stored."""
+        return len(self._roots) + len(self._ending) + len(self._over) + self._outputs.storing
+
+    def leave_alone(self, pid: int) -> None:
+        """Tell of a child that the main thread started and waits for itself."""
+        self._strays.leave_alone(pid)
+
+    def close(self) -> None:
+        """Kill what still runs and let everything go. What was not collected is lost, but no process stays."""
+        for live in list(self._roots.values()):
+            self._kill_now(live)
+        while self._roots or self._ending:
+            self.collect()
+            select.select([], [], [], 0.005)
+        self._outputs.close()
+        self._memory.close()
+        self._strays.close()
+        self._table.close()
+        self._slots.close()
+        _restore_surroundings(self._surroundings)
+
+    # Starts and ends
+
+    def _note_in_table(self, live: Live, start_ticks: int) -> None:
+        attempt, claim = live.attempt, live.attempt.claim
+        # A longer table on a full disk: the attempt is found by its environment alone.
+        with contextlib.suppress(OSError):
+            self._table.enter(
+                SlotRecord(attempt.slot, attempt.pid, claim.task_id, claim.attempt, attempt.started_at_ms, start_ticks)
+            )
+
+    def _note_lasting(self, live: Live) -> None:
+        """What is worth its 20 us only for an attempt that lasts: at the first look rather than at the start."""
+        live.is_lasting = True
+        row = read_process(live.attempt.pid)
+        if row is None:
+            return
+        self._note_in_table(live, row.start_ticks)
+        with contextlib.suppress(OSError):
+            fd = os.open(f"/proc/{live.attempt.pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, _FIRST_TO_GO)
+            finally:
+                os.close(fd)
+
+    def _reap(self) -> None:
+        """Take note of all children that have ended, but not of those that other threads wait for."""
+        while True:
+            try:
+                dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if dead is None:
+                return
+            if dead.si_pid not in self._roots and not self._strays.is_ours_to_reap(dead.si_pid):
+                # It hides those behind it as long as it is not reaped.
+                self._reap_each()
+                return
+            self._reap_one(dead.si_pid)
+
+    def _reap_each(self) -> None:
+        for pid in list(self._roots):
+            self._reap_one(pid)
+        for pid in self._strays:
+            with contextlib.suppress(ChildProcessError):  # The main thread's own child, and it has waited.
+                self._reap_one(pid)
+
+    def _reap_one(self, pid: int) -> None:
+        dead, status, rusage = os.wait4(pid, os.WNOHANG)
+        live = self._roots.get(pid)
+        if dead and live is not None:
+            self._note_end(live, status, rusage)
+        elif dead:
+            self._strays.note_reaped(pid, rusage)
+
+    def _note_end(self, live: Live, status: int, rusage: struct_rusage) -> None:
+        del self._roots[live.attempt.pid]
+        wall_s = self._clock.monotonic_s() - live.attempt.started_s
+        live.end = RootEnd(status, rusage, self._clock.now_ms(), wall_s)
+        self._ending.append(live)
+
+    def _is_settled(self, live: Live) -> bool:
+        """Whether nothing of the attempt is left. What is, is killed."""
+        assert live.end is not None
+        strays = self._strays.of(live) if self._strays else set()
+        if not strays and not _group_exists(live.attempt.pid):
+            self._table.clear(live.attempt.slot)
+            self._settling.settle(live, live.end, self.limits)
+            return True
+        live.had_strays = True
+        for not_ours in signal_tree(live.attempt.pid, strays, signal.SIGKILL):
+            self._strays.spare(not_ours)
+        return False
+
+    def _hand_over(self, ended: Ended) -> None:
+        self._over.append(ended)
+
+    # Kills
+
+    def _terminate(self, live: Live) -> None:
+        live.was_termed = True
+        live.kill_at_s = self._clock.monotonic_s() + self.limits.kill_grace_s
+        self._look_at(live.kill_at_s)
+        self._signal(live, signal.SIGTERM)
+        # One that was stopped takes the TERM only when it goes on.
+        self._signal(live, signal.SIGCONT)
+
+    def _kill_now(self, live: Live) -> None:
+        live.was_killed, live.kill_at_s = True, math.inf
+        self._signal(live, signal.SIGKILL)
+
+    def _signal(self, live: Live, signal_number: int) -> None:
+        signal_tree(live.attempt.pid, self._strays.surely_of(live), signal_number)
+
+    def _kill_ownerless(self) -> None:
+        for pid in self._strays.of_nobody():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    # Looks
+
+    def _look_at(self, monotonic_s: float) -> None:
+        self._next_look_s = min(self._next_look_s, monotonic_s)
+
+    def _limit_output(self, live: Live, now_s: float) -> float:
+        """Give back the disk that the middle of a too long output takes; in how many seconds to look again."""
+        limit_bytes = self.limits.output_limit_bytes
+        seen_bytes = 0
+        for fd in (live.slot.stdout_fd, live.slot.stderr_fd):
+            size_bytes = os.lseek(fd, 0, os.SEEK_END)
+            seen_bytes += size_bytes
+            if cut_bytes(size_bytes, limit_bytes):
+                free_middle(fd, size_bytes, limit_bytes)
+        is_fast = seen_bytes - live.seen_bytes > limit_bytes // 8
+        live.seen_bytes = seen_bytes
+        is_new = now_s < live.attempt.started_s + self.limits.look_interval_s
+        return _SOON_S if is_fast or is_new else self.limits.look_interval_s
+
+
+def _timeout_s(claim: Claim, limits: RunnerLimits) -> float:
+    stated = (claim.spec.timeout_s, claim.context.timeout_s)
+    return next((timeout_s for timeout_s in stated if timeout_s is not None), limits.timeout_s) or math.inf
+
+
+def _group_exists(leader: int) -> bool:
+    """Whether any process of the group lives, or is dead and not reaped. False if none is ours to kill."""
+    try:
+        os.killpg(leader, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _enter_surroundings(worker: str) -> tuple[str, str | None]:
+    """Make the whole process ready to have attempts; what it was like before."""
+    before = os.getcwd(), os.environ.get(OWN_MARK)  # noqa: PTH109
+    set_subreaper(is_subreaper=True)
+    # What Python opens is closed by exec; what the worker itself inherited is not.
+    for fd in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
+        with contextlib.suppress(OSError):
+            os.set_inheritable(fd, fd < 3)
+    os.environ[OWN_MARK] = worker
+    return before
+
+
+def _restore_surroundings(before: tuple[str, str | None]) -> None:
+    cwd, mark = before
+    set_subreaper(is_subreaper=False)
+    with contextlib.suppress(OSError):  # It may be gone by now.
+        os.chdir(cwd)
+    if mark is None:
+        del os.environ[OWN_MARK]
+    else:
+        os.environ[OWN_MARK] = mark

@@ -1,0 +1,139 @@
+"""What is kept of an attempt whose processes are all dead: the outcome, and what it printed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from distcomp.model import Cause, Outcome, Usage
+from distcomp.runner import ends
+from distcomp.runner.attempt import Ended, Live, RootEnd, RunningAttempt
+from distcomp.runner.launch import CannotExecute
+from distcomp.runner.limits import KeepOutput, RunnerLimits
+from distcomp.runner.outputs import Outputs, Printed, Stored
+from distcomp.runner.peaks import PeakMemory
+from distcomp.runner.slotfiles import SlotFiles
+
+_BLOCK_BYTES = 512
+"""The unit of ru_inblock and ru_oublock."""
+
+
+class Settling:
+    """Turns dead attempts into outcomes.
+
+    Args:
+        node: named in outcomes.
+        then: gets each attempt that is over: at once, or from `outputs.finish_done` if its output is large.
+    """
+
+    def __init__(
+        self, node: str, slots: SlotFiles, outputs: Outputs, memory: PeakMemory, then: Callable[[Ended], None]
+    ) -> None:
+        self._node = node
+        self._slots = slots
+        self._outputs = outputs
+        self._memory = memory
+        self._then = then
+
+    def settle(self, live: Live, end: RootEnd, limits: RunnerLimits) -> None:
+        """The attempt's processes are dead. Its slot is free afterwards."""
+        slot = live.slot
+        stdout_bytes = os.lseek(slot.stdout_fd, 0, os.SEEK_END)
+        stderr_bytes = os.lseek(slot.stderr_fd, 0, os.SEEK_END)
+        printed = Printed(slot.stdout_fd, slot.stderr_fd, stdout_bytes, stderr_bytes)
+        outcome = self._outcome(live, end, printed, limits)
+        attempt = live.attempt
+        is_kept = not printed.is_empty and _is_kept(outcome.cause, limits.keep_output)
+        if is_kept and printed.is_large(limits):
+            self._slots.detach(slot)
+            then = partial(self._hand_over, attempt, outcome)
+            self._outputs.store_large(attempt.task_id, outcome.attempt, printed, limits, then)
+            return
+        stored = Stored()
+        if is_kept:
+            stored = self._outputs.store_small(attempt.task_id, outcome.attempt, printed, limits)
+        if live.had_strays:
+            self._slots.discard(slot)
+        else:
+            self._slots.give_back(slot, is_empty=printed.is_empty)
+        self._hand_over(attempt, outcome, stored)
+
+    def settle_unstarted(self, attempt: RunningAttempt, error: CannotExecute) -> None:
+        """The attempt never came to a process."""
+        outcome = Outcome(
+            cause=Cause.EXIT,
+            node=self._node,
+            attempt=attempt.claim.attempt,
+            started_at_ms=attempt.started_at_ms,
+            ended_at_ms=attempt.started_at_ms,
+            exit_code=error.exit_code,
+            reason=error.reason,
+        )
+        self._then(Ended(attempt, outcome))
+
+    def _hand_over(self, attempt: RunningAttempt, outcome: Outcome, stored: Stored) -> None:
+        if stored.place or stored.lost:
+            outcome = msgspec.structs.replace(outcome, output=stored.place, output_lost=stored.lost)
+        self._then(Ended(attempt, outcome))
+
+    def _outcome(self, live: Live, end: RootEnd, printed: Printed, limits: RunnerLimits) -> Outcome:
+        cause = _cause(live, end)
+        stdout_end = stderr_end = b""
+        if printed.stdout_bytes:
+            wanted_bytes = ends.COLUMNS_BYTES if cause is Cause.FINISHED else ends.TAIL_BYTES + 1
+            stdout_end = _end_of(printed.stdout_fd, printed.stdout_bytes, wanted_bytes)
+        if printed.stderr_bytes and cause is not Cause.FINISHED:
+            stderr_end = _end_of(printed.stderr_fd, printed.stderr_bytes, ends.TAIL_BYTES + 1)
+        has_failed = cause is not Cause.FINISHED
+        return Outcome(
+            cause=cause,
+            node=self._node,
+            attempt=live.attempt.claim.attempt,
+            started_at_ms=live.attempt.started_at_ms,
+            ended_at_ms=end.at_ms,
+            usage=self._usage(live, end),
+            exit_code=end.exit_code,
+            signal=end.signal,
+            reason=_reason(live, end, stderr_end, limits) if has_failed else "",
+            stdout_tail=ends.tail_text(stdout_end) if has_failed else "",
+            stderr_tail=ends.tail_text(stderr_end) if has_failed else "",
+            columns=ends.columns(stdout_end) if stdout_end and not has_failed else None,
+        )
+
+    def _usage(self, live: Live, end: RootEnd) -> Usage:
+        rusage = end.rusage
+        return Usage(
+            wall_s=end.wall_s,
+            cpu_s=rusage.ru_utime + rusage.ru_stime + live.strays_cpu_s,
+            peak_bytes=self._memory.peak_bytes(live, rusage.ru_maxrss * 1024),
+            disk_read_bytes=rusage.ru_inblock * _BLOCK_BYTES,
+            disk_written_bytes=rusage.ru_oublock * _BLOCK_BYTES,
+        )
+
+
+def _cause(live: Live, end: RootEnd) -> Cause:
+    if live.order is not None:
+        return live.order.cause
+    return Cause.EXIT if end.status else Cause.FINISHED
+
+
+def _reason(live: Live, end: RootEnd, stderr_end: bytes, limits: RunnerLimits) -> str:
+    if live.order is None:
+        return ends.reason(end.exit_code, end.signal, stderr_end)
+    if live.order.cause is not Cause.TIMEOUT:
+        return live.order.reason
+    if not live.was_termed:
+        return f"{live.order.reason} (KILL)"
+    return f"{live.order.reason} (TERM{f', then KILL after {limits.kill_grace_s:g} s' if live.was_killed else ''})"
+
+
+def _is_kept(cause: Cause, keep: KeepOutput) -> bool:
+    return keep is KeepOutput.ALL or (keep is KeepOutput.FAILED and cause is not Cause.FINISHED)
+
+
+def _end_of(fd: int, size_bytes: int, most_bytes: int) -> bytes:
+    start = max(0, size_bytes - most_bytes)
+    return os.pread(fd, size_bytes - start, start)

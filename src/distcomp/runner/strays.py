@@ -1,0 +1,158 @@
+"""Orphans: processes that an attempt left behind, and that the kernel then gave to the worker.
+
+The worker is a subreaper, so a descendant of an attempt whose parent dies becomes a child of the worker. All that
+outlives an attempt's first process therefore hangs below some child of ours that we never started: one read of
+our list of children shows whether there are any.
+
+Orphans of what the worker itself starts come to it as well (the store's server does, when the worker brings it
+back): they have OWN_MARK in their environment, and attempts do not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from resource import struct_rusage
+
+from distcomp.runner.attempt import OWN_MARK, Live, RunningAttempt
+from distcomp.runner.trees import read_environ, read_process, read_processes
+
+_MOST_BYTES = 2**16
+"""Of a list of children: some ten thousand."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stray:
+    """Whose it may be: one attempt mostly; several if it hides where it comes from; none if that one is over."""
+
+    candidates: frozenset[Live]
+
+
+class Strays:
+    """Knows the orphans, and whose they are.
+
+    Args:
+        worker: DISTCOMP_WORKER of this worker's attempts.
+    """
+
+    def __init__(self, worker: str) -> None:
+        self._worker = worker.encode()
+        self._children_fd = _open_children()
+        self._known: dict[int, _Stray] = {}
+        # Who is there before the first attempt is none of its descendants; whoever started it waits for it.
+        self._told = self._read_children()
+        self._own_orphans: set[int] = set()
+
+    def look(self, roots: Mapping[int, Live], ending: Iterable[Live]) -> None:
+        """Find new orphans. `roots` are the first processes not yet reaped, `ending` the attempts whose one is."""
+        if self._children_fd is not None:
+            listed = os.pread(self._children_fd, _MOST_BYTES, 0)
+            # All accounted for: nothing to sort out. This is the case for all but a few attempts.
+            spared = len(self._told) + len(self._own_orphans)
+            if listed.count(b" ") == len(roots) + len(self._known) + spared:
+                return
+        children = self._read_children()
+        self._told &= children
+        self._own_orphans &= children
+        self._known = {pid: stray for pid, stray in self._known.items() if pid in children}
+        for pid in children - roots.keys() - self._known.keys() - self._told - self._own_orphans:
+            self._note(pid, [*roots.values(), *ending])
+
+    def of(self, live: Live) -> set[int]:
+        """The orphans that must die with this attempt, whose first process has ended.
+
+        Those that may be another's too must wait until that one has ended as well.
+        """
+        return {pid for pid, stray in self._known.items() if live in stray.candidates and _have_ended(stray.candidates)}
+
+    def surely_of(self, live: Live) -> set[int]:
+        """The orphans that are this attempt's and no other's."""
+        return {pid for pid, stray in self._known.items() if stray.candidates == {live}}
+
+    def owners(self) -> dict[int, Live]:
+        """The orphans whose owner is known."""
+        return {
+            pid: owner for pid, stray in self._known.items() if len(stray.candidates) == 1 for owner in stray.candidates
+        }
+
+    def of_nobody(self) -> set[int]:
+        """The orphans of attempts that are over."""
+        return {pid for pid, stray in self._known.items() if not stray.candidates}
+
+    def is_ours_to_reap(self, pid: int) -> bool:
+        """Whether a dead child, which is no attempt's first process, is an orphan: then nobody else waits for it.
+
+        A child that another thread started, and waits for, is in that thread's list and not in the main one's.
+        """
+        return pid in self._known or pid in self._own_orphans or pid in self._read_children() - self._told
+
+    def note_reaped(self, pid: int, rusage: struct_rusage) -> None:
+        """An orphan is dead: what it used is its attempt's."""
+        self._own_orphans.discard(pid)
+        stray = self._known.pop(pid, None)
+        if stray is not None and len(stray.candidates) == 1:
+            for live in stray.candidates:
+                live.strays_cpu_s += rusage.ru_utime + rusage.ru_stime
+
+    def spare(self, pid: int) -> None:
+        """Not ours to kill, but nobody else waits for it."""
+        self._known.pop(pid, None)
+        self._own_orphans.add(pid)
+
+    def leave_alone(self, pid: int) -> None:
+        """Not an orphan: whoever started it waits for it."""
+        self._known.pop(pid, None)
+        self._told.add(pid)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter([*self._known, *self._own_orphans])
+
+    def close(self) -> None:
+        """Let go of /proc."""
+        if self._children_fd is not None:
+            os.close(self._children_fd)
+
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
+    def _read_children(self) -> set[int]:
+        if self._children_fd is not None:
+            return set(map(int, os.pread(self._children_fd, _MOST_BYTES, 0).split()))
+        own = os.getpid()
+        return {pid for pid, row in read_processes().items() if row.parent == own}
+
+    def _note(self, pid: int, running: Sequence[Live]) -> None:
+        row = read_process(pid)
+        if row is None or row.state == b"Z":
+            self._own_orphans.add(pid)  # Dead before it was seen: all it needs is to be reaped.
+            return
+        env = read_environ(pid)
+        if env.get(b"DISTCOMP_WORKER") == self._worker:
+            candidates = [live for live in running if _is_marked(env, live.attempt)]
+        elif running and OWN_MARK.encode() not in env:
+            candidates = [live for live in running if live.attempt.pid == row.session] or list(running)
+        else:
+            self._own_orphans.add(pid)
+            return
+        self._known[pid] = _Stray(frozenset(candidates))
+        for live in candidates:
+            live.had_strays = True
+
+
+def _is_marked(env: Mapping[bytes, bytes], attempt: RunningAttempt) -> bool:
+    number = b"%d" % attempt.claim.attempt
+    return env.get(b"DISTCOMP_TASK_ID") == attempt.task_id.encode() and env.get(b"DISTCOMP_ATTEMPT") == number
+
+
+def _have_ended(candidates: Iterable[Live]) -> bool:
+    return all(live.end is not None for live in candidates)
+
+
+def _open_children() -> int | None:
+    """None on a kernel without this file: then all of /proc is read."""
+    # Orphans go to the main thread, whichever thread we are.
+    try:
+        return os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
