@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from distcomp import errors
+from distcomp.cli.main import CRASHED, INTERRUPTED, PIPE_CLOSED
 from distcomp.settings import BY_NAME
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +83,7 @@ def test_the_page_of_settings_is_current() -> None:
 def test_each_exit_code_is_explained() -> None:
     page = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
     explained = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
-    assert explained == {0, 130} | {error.exit_code for error in _errors()}
+    assert explained == {0, CRASHED, INTERRUPTED, PIPE_CLOSED} | {error.exit_code for error in _errors()}
 
 
 def _errors() -> Iterator[type[errors.DistcompError]]:
