@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from distcomp.config import Loaded, SettingsWatcher, load
 from distcomp.errors import BadSetting, StoreUnavailable
 from distcomp.settings import BY_NAME, Settings
-from distcomp.statefolder import StateFolder, open_existing, open_or_create
+from distcomp.statefolder import NAME as FOLDER_NAME
+from distcomp.statefolder import StateFolder, find_state_folder, open_existing, open_or_create
 
 if TYPE_CHECKING:
     import redis
@@ -54,6 +55,7 @@ class Project:
         self.settings: Settings = self.read_settings().settings
         self._clients: weakref.WeakSet[redis.Redis] = weakref.WeakSet()
         self._stores: weakref.WeakSet[Store] = weakref.WeakSet()
+        self._is_made = True
         self._has_connected = self._is_checked = self._is_closed = False
 
     @classmethod
@@ -68,7 +70,7 @@ class Project:
         """The project at or above `path` (the current directory).
 
         Args:
-            create: make one in `path` if there is none.
+            create: if there is none, make one in `path`, when it is first connected to or with `make`.
             flags: as above.
             on_loading: as above.
 
@@ -77,7 +79,17 @@ class Project:
             BadInput, BadSetting: the settings cannot be used.
         """
         start = path or Path.cwd()
+        if create and find_state_folder(start) is None:
+            project = cls(StateFolder(start.absolute() / FOLDER_NAME), flags, on_loading=on_loading)
+            project._is_made = False
+            return project
         return cls(open_or_create(start) if create else open_existing(start), flags, on_loading=on_loading)
+
+    def make(self) -> None:
+        """See that the state folder is there. StateFolderError: it cannot be made."""
+        if not self._is_made:
+            open_or_create(self.folder.project)
+            self._is_made = True
 
     @property
     def name(self) -> str:
@@ -108,6 +120,7 @@ class Project:
         """
         if self._is_closed:
             raise StoreUnavailable("The project was closed.")
+        self.make()
         client = self.server.connect(self._on_loading) if self.server else self._connect()
         self._has_connected = True
         self._clients.add(client)

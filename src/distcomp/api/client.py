@@ -98,13 +98,13 @@ class Client:
             BadInput: a line or a spec has a fault. All faults are listed; nothing was added.
             StoreUnavailable: some of the tasks may have been added.
         """
-        from distcomp import intake
+        from distcomp.intake import adding
 
         if isinstance(tasks, str | Path):
             context = self._context(options, str(tasks))
-            with intake.open_task_file(str(tasks), options.file_format, options.base) as file:
-                return intake.submit_file(
-                    self._connected(),
+            with adding.open_task_file(str(tasks), options.file_format, options.base) as file:
+                return adding.submit_file(
+                    self._connected,
                     context,
                     file,
                     retry=options.retry,
@@ -149,10 +149,10 @@ class Client:
         options: SubmitOptions = SubmitOptions(),  # noqa: B008  frozen
     ) -> Submitted:
         """As `submit`, for more specs than memory holds: `specs` gives them anew each time it is called."""
-        from distcomp import intake
+        from distcomp.intake import adding
 
-        return intake.submit_specs(
-            self._connected(),
+        return adding.submit_specs(
+            self._connected,
             self._context(options, ""),
             specs,
             retry=options.retry,

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from distcomp.intake import Submitted
+from distcomp.intake.submitted import Submitted
 from distcomp.model import Cause, Outcome, Scalar, State, TaskSpec, TaskType
-from distcomp.taskfile import Format
+
+if TYPE_CHECKING:
+    from distcomp.taskfile import Format
 
 __all__ = [
     "Changes",

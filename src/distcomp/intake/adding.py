@@ -17,6 +17,7 @@ import msgspec
 
 from distcomp.errors import BadInput, Fault, StoreUnavailable
 from distcomp.identity import Identifier
+from distcomp.intake.submitted import Submitted
 from distcomp.model import JobContext, State, TaskSpec, TaskType
 from distcomp.store.store import Store
 from distcomp.store.submission import Added
@@ -28,32 +29,6 @@ STDIN = "-"
 _GUESS_BYTES = 4096
 # One byte per slot: among a million ids, one in thirty meets a slot that another one took.
 _SLOT_DIGITS = 3
-
-
-class Submitted(msgspec.Struct, frozen=True):
-    """What came of a submission.
-
-    Args:
-        tasks: tasks read, of whatever fate.
-        new: tasks that were added, in `job` (None if there are none).
-        known: tasks that were there before, by the state they were found in.
-        retried: of these, how many were put back into todo.
-        equal: tasks left out because an equal one stands before them; `equal_lines` has the first few: the number
-            of the line and that of its first equal (of tasks that came as a list: the place in it).
-        faulty: lines left out because of a fault; `faults` has the first few, as file:line:column: what.
-        jobs: all jobs that these tasks belong to.
-    """
-
-    tasks: int
-    new: int
-    known: dict[State, int]
-    retried: int
-    equal: int
-    equal_lines: tuple[tuple[int, int], ...]
-    faulty: int
-    faults: tuple[str, ...]
-    job: int | None
-    jobs: tuple[int, ...]
 
 
 @contextmanager
@@ -91,7 +66,7 @@ def _seekable(descriptor: int) -> BinaryIO:
 
 
 def submit_file(
-    store: Store,
+    connect: Callable[[], Store],
     context: JobContext,
     file: TaskFile,
     *,
@@ -102,7 +77,7 @@ def submit_file(
     """Add the tasks of a file: all of them, or none if any line has a fault.
 
     Args:
-        store: where to.
+        connect: where to; called when the file has no faults.
         context: what the tasks share.
         file: is read from its start, twice or more.
         retry: states of known tasks in which they are put back into todo.
@@ -117,8 +92,13 @@ def submit_file(
     if not skip_bad:
         file.check(faults.add)
         faults.check()
-    submitted = submit_pieces(
-        store, context, lambda: file.pieces(faults.add), retry=retry, allow_duplicates=allow_duplicates
+    submitted = _submit(
+        connect(),
+        context,
+        file.pieces(faults.add),
+        lambda: file.pieces(lambda _: None),
+        retry=retry,
+        allow_duplicates=allow_duplicates,
     )
     if not skip_bad:
         faults.check(f"The file changed while it was read; {submitted.new:,} of its tasks were added.")
@@ -126,7 +106,7 @@ def submit_file(
 
 
 def submit_specs(
-    store: Store,
+    connect: Callable[[], Store],
     context: JobContext,
     specs: Callable[[], Iterable[TaskSpec]],
     *,
@@ -150,23 +130,24 @@ def submit_specs(
     def pieces() -> Iterator[Piece]:
         return in_pieces(enumerate(specs(), 1))
 
-    return submit_pieces(store, context, pieces, retry=retry, allow_duplicates=allow_duplicates)
+    return _submit(connect(), context, pieces(), pieces, retry=retry, allow_duplicates=allow_duplicates)
 
 
-def submit_pieces(
+def _submit(
     store: Store,
     context: JobContext,
-    pieces: Callable[[], Iterator[Piece]],
+    pieces: Iterator[Piece],
+    look_again: Callable[[], Iterator[Piece]],
     *,
     retry: frozenset[State],
     allow_duplicates: bool,
 ) -> Submitted:
-    """Add tasks that were checked. Arguments and errors as in `submit_file`."""
+    """Add tasks that were checked. `look_again` gives the same tasks once more."""
     identifier = Identifier(context)
-    copies = _Copies(identifier, pieces()) if allow_duplicates else None
+    copies = _Copies(identifier, look_again()) if allow_duplicates else None
     try:
         job = store.open_job(context)
-        tasks, added = _add_all(store, job, identifier, copies, pieces(), retry)
+        tasks, added = _add_all(store, job, identifier, copies, pieces, retry)
         if not added.new:
             store.drop_job(job)
         again = [task_id.hex() for state in retry for task_id in added.known_by_state.get(state, ())]
@@ -183,7 +164,7 @@ def submit_pieces(
         known={state: added.known[state] for state in State if added.known[state]},
         retried=retried,
         equal=added.duplicates,
-        equal_lines=_equal_lines(identifier, pieces(), added.duplicate_ids) if added.duplicate_ids else (),
+        equal_lines=_equal_lines(identifier, look_again(), added.duplicate_ids) if added.duplicates else (),
         faulty=0,
         faults=(),
         job=job if added.new else None,

@@ -1,0 +1,5 @@
+"""`python -m distcomp` is `distcomp`."""
+
+from distcomp.cli.main import main
+
+main()

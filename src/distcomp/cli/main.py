@@ -1,0 +1,121 @@
+"""The program `distcomp`: finds the command, and sees to it that no error reaches the user as a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from distcomp import __version__
+from distcomp.cli.commands import Commands, new_app
+from distcomp.cli.usage import BadUsage
+from distcomp.errors import BadInput, DistcompError
+
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+CRASHED = 70
+DEBUG_VARIABLE = "DISTCOMP_DEBUG"
+
+app = new_app(cls=Commands, add_completion=True)
+
+
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"distcomp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def distcomp(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Run a file of tasks, as many at once as memory holds."""
+
+
+def main() -> NoReturn:
+    """Run the command that the program's arguments name, and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; its exit code."""
+    try:
+        arguments = _enter_directory(arguments)
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except DistcompError as error:
+        show_error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _close_stdout()
+        return PIPE_CLOSED
+    except Exception as error:  # noqa: BLE001  the last boundary: nobody is above to show it
+        return _crash(error)
+
+
+def _run(arguments: list[str]) -> int:
+    """With typer's own handling of wrong usage (exit code 2), which it shows itself."""
+    command = typer.main.get_command(app)
+    try:
+        command.main(arguments, prog_name="distcomp")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _enter_directory(arguments: list[str]) -> list[str]:
+    """Do what -C says. It comes before all else."""
+    if arguments[:1] != ["-C"]:
+        return arguments
+    if len(arguments) < 2:
+        raise BadUsage("-C needs a directory.")
+    try:
+        os.chdir(arguments[1])
+    except OSError as error:
+        raise BadUsage(f"{arguments[1]}: {error.strerror}.") from error
+    return arguments[2:]
+
+
+def show_error(error: DistcompError) -> None:
+    """What happened, what was left unchanged, what to do next: a line each, on stderr."""
+    from distcomp.cli.terminal import paint
+
+    if isinstance(error, BadInput):
+        lines = [str(fault) for fault in error.faults]
+    else:
+        lines = error.what.rstrip("\n").split("\n")
+    print(f"{paint('distcomp:', 'red', sys.stderr)} {lines[0]}", file=sys.stderr)
+    for line in [*lines[1:], error.unchanged, error.next_step]:
+        if line:
+            print(f"  {line}", file=sys.stderr)
+
+
+def _close_stdout() -> None:
+    """Whoever read our output is gone: let Python's last flush not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _crash(error: Exception) -> int:
+    import tempfile
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    if os.environ.get(DEBUG_VARIABLE):
+        print(text, file=sys.stderr, end="")
+        return CRASHED
+    summary = f"{type(error).__name__}: {error}".partition("\n")[0]
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="distcomp-crash-", suffix=".txt", delete=False, encoding="utf-8", errors="replace"
+        ) as report:
+            report.write(f"distcomp {__version__}, Python {sys.version}\n{sys.argv}\n\n{text}")
+        where = f"The report is in {report.name}."
+    except OSError:
+        where = f"{DEBUG_VARIABLE}=1 shows where."
+    print(f"distcomp: this should not have happened: {summary}\n  {where}", file=sys.stderr)
+    return CRASHED

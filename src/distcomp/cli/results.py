@@ -1,0 +1,112 @@
+"""`distcomp results`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from distcomp.cli import render
+from distcomp.cli.files import STDOUT, written_whole
+from distcomp.cli.opening import opened
+from distcomp.cli.options import AsJson, States, parse_states
+from distcomp.cli.usage import BadUsage
+
+if TYPE_CHECKING:
+    from distcomp.api.results import Row
+
+SHOWN = 100
+_BY_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".json": "json"}
+# For a table on a screen; all columns are in the other forms.
+_NOT_SHOWN = {"command", "signal", "disk_read_bytes", "disk_written_bytes", "started_at_ms", "ended_at_ms", "tags"}
+
+
+def results(
+    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="A JSON object on each line.")] = False,
+    parquet: Annotated[bool, typer.Option("--parquet", help="Parquet (needs pyarrow).")] = False,
+    as_json: AsJson = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; its suffix names the form as well.")
+    ] = None,
+    state: States = None,
+) -> None:
+    """Print the result table: a row per task that has ended, failed ones included.
+
+    Columns: the task, its parameters, its result (the last line of its stdout, if that is a JSON object), exit
+    code, time, CPU, memory. Without a form: a table of the first rows, to look at.
+    """
+    form = _form({"csv": csv, "jsonl": jsonl, "parquet": parquet, "json": as_json}, output)
+    states = parse_states(state) or None
+    with opened() as client:
+
+        def rows() -> Iterator[Row]:
+            return client.results(states)
+
+        if not form:
+            _show(rows())
+            return
+        with written_whole(output) as file:
+            written = _writer(form)(rows, file)
+    if output is not None and str(output) != STDOUT:
+        print(f"{render.number_of(written, 'row')} in {output}", file=sys.stderr)
+
+
+def _form(flags: dict[str, bool], output: Path | None) -> str:
+    """Which form is meant; "" for a table to look at."""
+    asked = [name for name, is_asked in flags.items() if is_asked]
+    by_name = _BY_SUFFIX.get(output.suffix.lower(), "") if output else ""
+    what = ""
+    if len(asked) > 1:
+        what = f"Expected one form: --{asked[0]} or --{asked[1]}."
+    elif not asked and not by_name and output:
+        what = "Say in which form: --csv, --jsonl, --parquet, or a file name that ends so."
+    elif (asked or [by_name])[0] == "parquet" and output is None and sys.stdout.isatty():
+        what = "Parquet is not for terminals: -o FILE."
+    if what:
+        raise BadUsage(what, unchanged="Nothing was written.")
+    return asked[0] if asked else by_name
+
+
+def _writer(form: str) -> Callable[[Callable[[], Iterator[Row]], BinaryIO], int]:
+    from distcomp.cli import tables
+
+    return {
+        "csv": tables.write_csv,
+        "jsonl": tables.write_jsonl,
+        "json": tables.write_json,
+        "parquet": tables.write_parquet,
+    }[form]
+
+
+def _show(rows: Iterable[Row]) -> None:
+    from distcomp.api.results import in_order
+
+    remaining = iter(rows)
+    shown = list(islice(remaining, SHOWN))
+    names = [name for name in in_order(name for row in shown for name in row) if name not in _NOT_SHOWN]
+    names = [name for name in names if any(row.get(name) not in (None, "") for row in shown)]
+    for line in render.table(names, [[_cell(name, row.get(name)) for name in names] for row in shown], _right(shown)):
+        print(line)
+    if not shown:
+        print("no task has ended yet")
+    elif next(remaining, None) is not None:
+        print(f"... these are the first {SHOWN}; all of them: distcomp results --csv -o results.csv")
+
+
+def _right(rows: Iterable[Row]) -> set[str]:
+    return {name for row in rows for name, value in row.items() if isinstance(value, int | float)}
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name.endswith("_bytes"):
+        return render.size(value)
+    if name in ("wall_s", "cpu_s"):
+        return render.duration(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

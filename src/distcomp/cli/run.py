@@ -1,0 +1,195 @@
+"""`distcomp run`: submit, run, show how far it is, say what came of it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from time import sleep
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from distcomp.api import WorkerTotals
+from distcomp.cli import render
+from distcomp.cli.commands import TakesCommand, words_after_dashes
+from distcomp.cli.opening import opened, parse_settings
+from distcomp.cli.options import AsJson, MaxTasks, SetSetting, SubmitFlags, with_flags
+from distcomp.errors import StoreUnavailable
+from distcomp.model import State
+
+if TYPE_CHECKING:
+    from distcomp.api import Client, Need, Progress, Submitted
+    from distcomp.cli.summary import Summary
+    from distcomp.cli.workerchild import WorkerChild
+
+LOOK_S = 0.2
+TOTALS_S = 1.0
+STUCK_LOOK_S = 2.0
+END_LOOK_S = 0.01
+
+
+@with_flags
+def run(
+    ctx: typer.Context,
+    flags: SubmitFlags,
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE | - | -- COMMAND...]", help="A task file; - is stdin.")
+    ] = None,
+    max_tasks: MaxTasks = None,
+    set_: SetSetting = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run all tasks of a file, and show how far it is. Without a file: what is in the queue.
+
+    What has finished before is not run again; what has failed before is. Ctrl-C once: ends when what runs has
+    ended. Twice: what runs goes back at once. Either way the same command goes on from there.
+
+    Exit code: 0 all finished, 1 some failed or cannot run, 2 wrong input, 130 interrupted.
+    """
+    from distcomp.cli import submitting, summary
+
+    settings = parse_settings(set_, max_tasks=max_tasks)
+    words = words_after_dashes(ctx)
+    with opened(create=True, settings=settings) as client:
+        submitted = None
+        if file is not None or words is not None:
+            submitted = submitting.submit(client, file, words, flags, run=True)
+            for line in submitting.lines(submitted):
+                print(line, file=sys.stderr)
+        done = Run(client, submitted, settings).until_done()
+        render.show(done, as_json, summary.lines)
+    raise typer.Exit(done.exit_code)
+
+
+run.command_class = TakesCommand  # type: ignore[attr-defined]
+
+
+class Run:
+    """One run: a worker of its own, and the wait for the jobs.
+
+    Args:
+        client: of the project.
+        submitted: whose jobs; None for all that is in the queue.
+        settings: for the worker.
+    """
+
+    def __init__(self, client: Client, submitted: Submitted | None, settings: Mapping[str, object]) -> None:
+        from distcomp.cli.progress import ProgressLine
+        from distcomp.clock import SystemClock
+
+        self._client, self._submitted, self._settings = client, submitted, settings
+        self._jobs: Sequence[int] | None = None if submitted is None else submitted.jobs
+        self._clock = SystemClock()
+        self._line = ProgressLine(self._clock)
+        self._interrupts = self._heeded = 0
+        self._totals = WorkerTotals()
+        self._totals_at_s = self._stuck_at_s = 0.0
+        self._stuck: tuple[Need, ...] = ()
+
+    def until_done(self) -> Summary:
+        """Run until the jobs have ended, or cannot go on, or the user says so."""
+        from distcomp.cli.summary import Summary, failure_groups, wasted_since
+
+        started_s, before = self._clock.monotonic_s(), self._client.status()
+        progress = next(self._client.watch(self._jobs))
+        if progress.left:
+            try:
+                self._with_worker()
+            finally:
+                self._line.clear()
+            progress = next(self._client.watch(self._jobs))
+        is_interrupted = self._interrupts and progress.left
+        return Summary(
+            outcome="interrupted" if is_interrupted else "stuck" if self._stuck else "done",
+            submitted=self._submitted,
+            counts=progress.counts,
+            failures=failure_groups(self._client, self._jobs) if progress.counts[State.FAILED] else (),
+            too_large=self._stuck,
+            took_s=self._clock.monotonic_s() - started_s,
+            wasted_s=wasted_since(before, self._client.status()),
+        )
+
+    def _with_worker(self) -> None:
+        from distcomp.cli.workerchild import WorkerChild
+        from distcomp.worker.node import node_name
+
+        log_file = self._client.project.folder.node(node_name()).log_file
+        worker = WorkerChild(log_file, self._settings, self._clock)
+        try:
+            with self._signals_counted():
+                self._watch(worker)
+                self._end(worker)
+        finally:
+            worker.close()
+
+    def _watch(self, worker: WorkerChild) -> None:
+        """Until the jobs have ended, or no node can run the rest, or the worker was told to end and has ended."""
+        for progress in self._client.watch(self._jobs, LOOK_S):
+            self._heed(worker, progress.counts[State.RUNNING])
+            self._show(progress)
+            if self._interrupts and not worker.is_alive():
+                return
+            worker.look()
+            if self._is_stuck(progress):
+                return
+
+    def _end(self, worker: WorkerChild) -> None:
+        """Let the worker end. It may still run tasks of other jobs: they are not thrown away unasked."""
+        if not self._interrupts:
+            worker.stop()
+        tell_at_s = self._clock.monotonic_s() + LOOK_S
+        while worker.is_alive():
+            sleep(END_LOOK_S)
+            self._heed(worker, None)
+            if self._clock.monotonic_s() > tell_at_s and not self._interrupts:
+                self._line.say("the worker still runs tasks of others and ends with them; Ctrl-C gives them back now")
+                tell_at_s = float("inf")
+
+    def _heed(self, worker: WorkerChild, running: int | None) -> None:
+        """Pass on what the user wants. Not done by the signal's handler, which may not print or start anything."""
+        while self._heeded < self._interrupts:
+            self._heeded += 1
+            worker.stop()
+            if self._heeded == 1 and running is not None:
+                what = render.number_of(running, "task")
+                self._line.say(f"ending when the {what} that run{'s' * (running == 1)} ended; Ctrl-C again: at once")
+
+    def _show(self, progress: Progress) -> None:
+        self._line.note(progress)
+        if not self._line.is_due():
+            return
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._totals_at_s and not progress.trouble:
+            self._totals_at_s = now_s + TOTALS_S
+            with suppress(StoreUnavailable):
+                self._totals = self._client.worker_totals()
+        self._line.draw(progress, self._totals)
+
+    def _is_stuck(self, progress: Progress) -> bool:
+        """Whether two looks in a row found that no node has room for anything that is left."""
+        now_s = self._clock.monotonic_s()
+        if progress.trouble or progress.counts[State.RUNNING] or self._interrupts:
+            self._stuck = ()
+            return False
+        if now_s < self._stuck_at_s:
+            return False
+        self._stuck_at_s = now_s + STUCK_LOOK_S
+        before = self._stuck
+        with suppress(StoreUnavailable):
+            self._stuck = self._client.stuck()
+        return bool(before and self._stuck)
+
+    @contextmanager
+    def _signals_counted(self) -> Iterator[None]:
+        def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  the handler's protocol
+            self._interrupts += 1
+
+        before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

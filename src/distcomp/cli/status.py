@@ -1,0 +1,75 @@
+"""`distcomp status`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from distcomp.cli import render
+from distcomp.cli.opening import opened
+from distcomp.cli.options import AsJson
+from distcomp.model import Cause, State
+from distcomp.units import format_rate
+
+if TYPE_CHECKING:
+    from distcomp.api import Need, Status, WorkerTotals
+
+
+def status(as_json: AsJson = False) -> None:
+    """Show how far the project is: counts, rate, what is left, workers, what no node can run.
+
+    Costs the same with a thousand tasks and with ten million: watch distcomp status.
+    """
+    with opened() as client:
+        render.show(client.status(), as_json, _lines)
+
+
+def _lines(status: Status) -> Iterator[str]:
+    yield from render.fields(
+        [
+            ("project", status.project),
+            ("tasks", render.counts(status.counts) if status.total else "none yet"),
+            ("rate", _rate(status)),
+            ("workers", workers_line(status.workers)),
+            *(("too large", need_line(need)) for need in status.too_large),
+            ("wasted", _wasted(status)),
+        ]
+    )
+
+
+def _rate(status: Status) -> str:
+    left = status.counts[State.TODO] + status.counts[State.RUNNING]
+    if not left:
+        return ""
+    if status.eta_s is None:
+        return "nothing ended in the last minute"
+    return f"{format_rate(status.rate_per_s)}, all done in about {render.duration(status.eta_s)}"
+
+
+def workers_line(totals: WorkerTotals) -> str:
+    """The live workers in a line."""
+    if not totals.workers:
+        return "none; `distcomp run` or `distcomp worker` starts one"
+    return (
+        f"{totals.workers}: {render.number_of(totals.running, 'attempt')}"
+        f", {totals.busy_cores:.3g} of {totals.total_cores:g} cores busy"
+        f", {render.size(totals.attempts_memory_bytes) or '0 B'} used by attempts"
+        f", {render.size(totals.available_memory_bytes)} of {render.size(totals.total_memory_bytes)} available"
+    )
+
+
+def need_line(need: Need) -> str:
+    """What is needed by tasks that no node can run."""
+    needs = [part for part in (render.size(need.memory_bytes), f"{need.cores:g} cores" if need.cores else "") if part]
+    verb = "needs" if need.tasks == 1 else "need"
+    return f"{render.number_of(need.tasks, 'task')} {verb} {' and '.join(needs)}: no node has so much"
+
+
+def _wasted(status: Status) -> str:
+    """Task-seconds of attempts that came to nothing, by cause."""
+    causes = [
+        f"{cause}: {render.number_of(number, 'attempt')}, {render.duration(status.spent_s.get(cause, 0))}"
+        for cause, number in status.attempts.items()
+        if cause is not Cause.FINISHED
+    ]
+    return "; ".join(causes)

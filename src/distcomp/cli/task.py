@@ -1,0 +1,109 @@
+"""`distcomp show` and `distcomp explain`: all about one task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from distcomp.cli import render
+from distcomp.cli.opening import opened
+from distcomp.cli.options import AsJson, TaskId
+from distcomp.cli.terminal import STATE_COLOURS, paint, printable
+
+if TYPE_CHECKING:
+    from distcomp.api import Explanation, TaskView
+    from distcomp.model import Outcome
+
+
+def show(task: TaskId, as_json: AsJson = False) -> None:
+    """Show a task: what it is, and how its last attempt ended."""
+    with opened() as client:
+        render.show(client.task(task), as_json, _task_lines)
+
+
+def explain(task: TaskId, as_json: AsJson = False) -> None:
+    """Explain why a task is where it is: every attempt, and for a waiting one what keeps it from each worker."""
+    with opened() as client:
+        render.show(client.explain(task), as_json, _explanation_lines)
+
+
+def _task_lines(task: TaskView) -> Iterator[str]:
+    declared = [render.size(task.memory_bytes), f"{task.cores:g} cores" if task.cores else ""]
+    yield from render.fields(
+        [
+            ("task", task.task_id),
+            ("state", paint(task.state, STATE_COLOURS[task.state]) + (f" on {task.worker}" if task.worker else "")),
+            ("command", printable(task.command)),
+            ("type", task.type),
+            ("directory", task.cwd),
+            ("environment", " ".join(f"{name}={printable(value)}" for name, value in task.env.items())),
+            ("priority", str(task.priority or "")),
+            ("declared", ", ".join(part for part in declared if part)),
+            ("timeout", render.duration(task.timeout_s) if task.timeout_s else ""),
+            ("retries", "" if task.retries is None else str(task.retries)),
+            ("kind", task.kind or ""),
+            ("tags", ", ".join(task.tags)),
+            ("parameters", ", ".join(f"{name}={value}" for name, value in task.params.items())),
+            ("job", str(task.job)),
+            ("attempt", str(task.attempt or "")),
+            ("claimed", render.time(task.claimed_at_ms)),
+        ]
+    )
+    if task.outcome:
+        yield from _outcome_lines(task.outcome)
+
+
+def _outcome_lines(outcome: Outcome) -> Iterator[str]:
+    usage = outcome.usage
+    results = ", ".join(f"{name}={value}" for name, value in (outcome.columns or {}).items())
+    yield from render.fields(
+        [
+            ("ended", f"{outcome.cause}{f': {outcome.reason}' if outcome.reason else ''}"),
+            ("exit code", "" if outcome.exit_code is None else str(outcome.exit_code)),
+            ("node", outcome.node),
+            ("began", render.time(outcome.started_at_ms)),
+            ("took", f"{render.duration(usage.wall_s)}, {render.duration(usage.cpu_s)} of CPU"),
+            ("peak memory", render.size(usage.peak_bytes)),
+            ("disk", f"{render.size(usage.disk_read_bytes) or '0 B'} read, "
+                     f"{render.size(usage.disk_written_bytes) or '0 B'} written"),
+            ("result", results),
+            ("output", outcome.output_lost and f"lost: {outcome.output_lost}"),
+        ]
+    )  # fmt: skip
+    for name, tail in (("stdout", outcome.stdout_tail), ("stderr", outcome.stderr_tail)):
+        if tail.strip():
+            yield paint(f"end of {name}:", "dim")
+            yield from (f"  {printable(line)}" for line in tail.rstrip("\n").split("\n"))
+
+
+def _explanation_lines(explanation: Explanation) -> Iterator[str]:
+    task = explanation.task
+    yield f"{paint(task.task_id, 'bold')}  {printable(task.command)}"
+    yield explanation.why
+    if explanation.needs_bytes:
+        yield f"It is known or declared to need {render.size(explanation.needs_bytes)}."
+    if explanation.attempts:
+        yield ""
+        yield from render.table(
+            ("try", "ended", "node", "began", "took", "CPU", "peak", "why"),
+            [_attempt_row(outcome) for outcome in explanation.attempts],
+            right=("try", "took", "CPU", "peak"),
+        )
+    if explanation.hindrances:
+        yield ""
+        rows = [(hindrance.worker, hindrance.why) for hindrance in explanation.hindrances]
+        yield from render.table(("worker", "what keeps the task from it"), rows)
+
+
+def _attempt_row(outcome: Outcome) -> tuple[str, ...]:
+    usage = outcome.usage
+    return (
+        str(outcome.attempt),
+        str(outcome.cause),
+        outcome.node,
+        render.time(outcome.started_at_ms),
+        render.duration(usage.wall_s),
+        render.duration(usage.cpu_s),
+        render.size(usage.peak_bytes),
+        outcome.reason,
+    )

@@ -1,0 +1,36 @@
+"""`distcomp worker`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from distcomp.cli.opening import opened_project, parse_settings
+from distcomp.cli.options import MaxTasks, SetSetting
+
+
+def worker(
+    max_tasks: MaxTasks = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait while another worker has the node.")] = False,
+    set_: SetSetting = None,
+    leash: Annotated[int | None, typer.Option(hidden=True, help="Stop when this pipe is closed.")] = None,
+) -> None:
+    """Run tasks on this machine until you stop it.
+
+    Ctrl-C once: it starts nothing more, and ends when what runs has ended. Twice: what runs goes back at once.
+    """
+    from distcomp.worker.main import run_worker
+
+    with opened_project(create=True, settings=parse_settings(set_, max_tasks=max_tasks)) as project:
+        project.make()
+        _log_to_stderr(project.settings.log_level)
+        run_worker(project, wait=wait, leash=leash)
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(message)s", force=True
+    )
