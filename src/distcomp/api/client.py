@@ -186,7 +186,7 @@ class Client:
             project=self.project.name,
             counts=counts,
             rate_per_s=rate_per_s,
-            eta_s=0.0 if not left else left / rate_per_s if rate_per_s else None,
+            eta_s=0.0 if not left else left / rate_per_s if rate_per_s and live else None,
             workers=views.totals(live),
             too_large=tuple(self._too_large(reading, live)),
             attempts={cause: stats[f"attempts:{cause}"] for cause in Cause if stats.get(f"attempts:{cause}")},

@@ -200,7 +200,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         project: its name.
         counts: tasks by state.
         rate_per_s: ends of tasks, over the last minute.
-        eta_s: until all have ended at that rate; None while it is 0.
+        eta_s: until all have ended at that rate; None while it is 0, or no worker lives.
         workers: the live ones together.
         too_large: waiting tasks that need more than any live worker's node has; none without live workers.
         attempts: attempts that have ended, by cause.

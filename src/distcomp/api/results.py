@@ -12,6 +12,7 @@ RESULT_STATES = (State.FINISHED, State.FAILED)
 
 BEFORE = ("task_id", "state", "command")
 AFTER = (
+    "cause",
     "exit_code",
     "signal",
     "reason",
@@ -56,6 +57,7 @@ def _after(task: TaskView) -> Row:
     if task.outcome is not None:
         outcome, usage = task.outcome, task.outcome.usage
         known |= {
+            "cause": outcome.cause,
             "exit_code": outcome.exit_code,
             "signal": outcome.signal,
             "reason": outcome.reason or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated, NoReturn
@@ -17,6 +18,8 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 CRASHED = 70
 DEBUG_VARIABLE = "DISTCOMP_DEBUG"
+# The machine's fault, and nothing that a report would explain.
+_SHORTAGES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 app = new_app(cls=Commands, add_completion=True)
 
@@ -54,6 +57,8 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         _close_stdout()
         return PIPE_CLOSED
+    except OSError as error:
+        return _shortage(error) if error.errno in _SHORTAGES else _crash(error)
     except Exception as error:  # noqa: BLE001  the last boundary: nobody is above to show it
         return _crash(error)
 
@@ -62,7 +67,7 @@ def _run(arguments: list[str]) -> int:
     """With typer's own handling of wrong usage (exit code 2), which it shows itself."""
     command = typer.main.get_command(app)
     try:
-        command.main(arguments, prog_name="distcomp")
+        command.main(arguments or ["--help"], prog_name="distcomp")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
@@ -95,8 +100,14 @@ def show_error(error: DistcompError) -> None:
             print(f"  {line}", file=sys.stderr)
 
 
+def _shortage(error: OSError) -> int:
+    _close_stdout()
+    print(f"distcomp: {error.strerror}{f': {error.filename}' if error.filename else ''}.", file=sys.stderr)
+    return 1
+
+
 def _close_stdout() -> None:
-    """Whoever read our output is gone: let Python's last flush not complain."""
+    """Nobody takes our output any more: let Python's last flush not complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ LOOK_S = 0.2
 TOTALS_S = 1.0
 STUCK_LOOK_S = 2.0
 END_LOOK_S = 0.01
+TELL_AFTER_S = 1.0
 
 
 @with_flags
@@ -140,13 +142,15 @@ class Run:
         """Let the worker end. It may still run tasks of other jobs: they are not thrown away unasked."""
         if not self._interrupts:
             worker.stop()
-        tell_at_s = self._clock.monotonic_s() + LOOK_S
+        tell_at_s = self._clock.monotonic_s() + TELL_AFTER_S
         while worker.is_alive():
             sleep(END_LOOK_S)
             self._heed(worker, None)
             if self._clock.monotonic_s() > tell_at_s and not self._interrupts:
-                self._line.say("the worker still runs tasks of others and ends with them; Ctrl-C gives them back now")
-                tell_at_s = float("inf")
+                tell_at_s = math.inf
+                with suppress(StoreUnavailable):
+                    if self._client.status().counts[State.RUNNING]:
+                        self._line.say("the worker ends with the other tasks that it still runs; Ctrl-C: at once")
 
     def _heed(self, worker: WorkerChild, running: int | None) -> None:
         """Pass on what the user wants. Not done by the signal's handler, which may not print or start anything."""
@@ -154,8 +158,8 @@ class Run:
             self._heeded += 1
             worker.stop()
             if self._heeded == 1 and running is not None:
-                what = render.number_of(running, "task")
-                self._line.say(f"ending when the {what} that run{'s' * (running == 1)} ended; Ctrl-C again: at once")
+                what = "task that runs has" if running == 1 else f"{running:,} tasks that run have"
+                self._line.say(f"ending when the {what} ended; Ctrl-C again: at once")
 
     def _show(self, progress: Progress) -> None:
         self._line.note(progress)

@@ -41,8 +41,10 @@ def _rate(status: Status) -> str:
     left = status.counts[State.TODO] + status.counts[State.RUNNING]
     if not left:
         return ""
-    if status.eta_s is None:
+    if not status.rate_per_s:
         return "nothing ended in the last minute"
+    if status.eta_s is None:
+        return format_rate(status.rate_per_s)
     return f"{format_rate(status.rate_per_s)}, all done in about {render.duration(status.eta_s)}"
 
 

@@ -18,7 +18,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
     """The text in a colour, if the stream (stdout) shows colours: see no-color.org."""
-    if not colour or os.environ.get("NO_COLOR") or not is_terminal(stream or sys.stdout):
+    if not (text and colour) or os.environ.get("NO_COLOR") or not is_terminal(stream or sys.stdout):
         return text
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
 
