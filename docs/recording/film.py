@@ -47,7 +47,8 @@ def to_svg(frames: Sequence[Frame], duration_s: float, title: str) -> str:
         ]
         strip.append(f'<g transform="translate({position * width:.1f} 0)">{"".join(parts)}{_cursor(frame)}</g>')
     symbols = "\n".join(f'<g id="l{number}">{_line(line)}</g>' for line, number in numbers.items())
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.1f} {height}" role="img">
+    view = f'viewBox="0 0 {width:.1f} {height}" role="img" xml:space="preserve"'
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" {view}>
 <title>{escape(title)}</title>
 <style>{_STYLE}{_keyframes(frames, duration_s, width)}</style>
 <defs>

@@ -10,11 +10,13 @@ from __future__ import annotations
 import argparse
 import codecs
 import fcntl
+import json
 import os
 import pty
 import select
 import shutil
 import struct
+import subprocess
 import sys
 import tempfile
 import termios
@@ -27,18 +29,21 @@ from terminal import Terminal
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "examples" / "cache_sweep"
-COLUMNS, ROWS = 100, 30
+COLUMNS, ROWS = 108, 26
 PROMPT = "\x1b[1;32m~/caches $\x1b[0m "
 LONGEST_PAUSE_S, SHORTEST_FRAME_S, LAST_FRAME_S, KEY_S = 1.2, 0.1, 4.0, 0.035
 
 STORY = (
-    "ls traces | head -3",
+    "ls traces | tail -3",
     "distcomp sweep './cachesim.py {trace} {algo} {size}' trace='glob:traces/*.xz' "
     "algo=LRU,FIFO,SIEVE size=0.01,0.1 -o tasks.jsonl",
-    "distcomp run tasks.jsonl",
-    "distcomp run tasks.jsonl     # again: only what is missing",
-    "distcomp results | head -8",
+    "distcomp run tasks.jsonl --retries 0",
+    "distcomp logs --err FAILED",
+    "cp ~/backup/prog_xz.u32.xz traces/",
+    "distcomp run tasks.jsonl                 # again: only what is missing",
+    "distcomp results --csv | cut -d, -f4-6,14 | sed -n 1,4p",
 )
+DAMAGED = "prog_xz.u32.xz"
 
 
 class Film:
@@ -74,7 +79,12 @@ def output_of(command: str, folder: Path) -> Iterator[tuple[str, float]]:
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(folder)
-        environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LC_ALL": "C.UTF-8"}
+        environment = os.environ | {
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+            "LC_ALL": "C.UTF-8",
+            "HOME": str(folder.parent),
+        }
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         os.execvpe("/bin/bash", ["bash", "-c", command], environment)
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
@@ -92,10 +102,18 @@ def output_of(command: str, folder: Path) -> Iterator[tuple[str, float]]:
     os.waitpid(pid, 0)
 
 
+def a_failed_task(folder: Path) -> str:
+    """The beginning of its id."""
+    listing = [str(Path(sys.executable).with_name("distcomp")), "tasks", "--state", "failed", "--limit", "1", "--json"]
+    task_id: str = json.loads(subprocess.run(listing, cwd=folder, capture_output=True, check=True).stdout)[0]["task_id"]
+    return task_id[:5]
+
+
 def record(folder: Path) -> Film:
     """Play the story in the folder."""
     film = Film()
-    for command in STORY:
+    for line in STORY:
+        command = line.replace("FAILED", a_failed_task(folder)) if "FAILED" in line else line
         film.type_in(command)
         for text, after_s in output_of(command, folder):
             film.show(text, after_s)
@@ -104,16 +122,25 @@ def record(folder: Path) -> Film:
     return film
 
 
+def make_project(home: Path) -> Path:
+    """The example's traces and program, with one trace damaged; it is whole in `home/backup`."""
+    folder = home / "caches"
+    shutil.copytree(EXAMPLE / "traces", folder / "traces", ignore=shutil.ignore_patterns("*.csv"))
+    shutil.copy(EXAMPLE / "cachesim.py", folder)
+    (folder / "cachesim.py").chmod(0o755)
+    (home / "backup").mkdir()
+    shutil.copy(folder / "traces" / DAMAGED, home / "backup")
+    os.truncate(folder / "traces" / DAMAGED, 20_000)
+    return folder
+
+
 def main() -> None:
     """Record and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--last-frame", type=Path, help="also write a picture of the end alone")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "caches"
-        shutil.copytree(EXAMPLE / "traces", folder / "traces", ignore=shutil.ignore_patterns("*.csv"))
-        shutil.copy(EXAMPLE / "cachesim.py", folder)
-        (folder / "cachesim.py").chmod(0o755)
+        folder = make_project(Path(scratch))
         film = record(folder)
     title = "distcomp runs a sweep of cache simulations, then only what is missing, then shows the results"
     duration_s = film.now_s + LAST_FRAME_S

@@ -18,7 +18,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("exam
 PAGES_WITH_OTHERS = {"from-the-original.md"}
 
 _SPAN = re.compile(r"`+([^`\n]+)`+")
-_COMMAND = re.compile(r"(?:^|[\s|(\"])distcomp ([a-z]\w*)([^|\n]*)")
+_COMMAND = re.compile(r"(?:^|[\s|(\"])(?<!from )distcomp ([a-z]\w*)([^|\n]*)")
 _OPTION = re.compile(r"(?<!\S)(--?[a-z][a-z-]*)(?![\w.])")
 
 
