@@ -51,7 +51,7 @@ NOT_PLAIN = [
     "probe [a]",
     "probe a?",
     "probe !",
-    "probe &",
+    "probe & wait",
     "(probe)",
     "echo a",
     "cd /",

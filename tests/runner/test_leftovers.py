@@ -13,7 +13,7 @@ import pytest
 
 from distcomp.runner.leftovers import kill_leftovers
 from distcomp.runner.slottable import SlotRecord, SlotTable, read_slots
-from distcomp.runner.trees import read_process
+from distcomp.runner.trees import read_environ, read_process
 from tests.runner.driving import is_running, number_in
 from tests.support.waiting import wait_until
 
@@ -110,6 +110,7 @@ def test_no_table_is_no_fault(tmp_path: Path) -> None:
 
 def test_an_attempt_without_a_worker_is_killed_by_its_mark_alone(tmp_path: Path) -> None:
     process = subprocess.Popen(["sleep", "1000"], env={"DISTCOMP_WORKER": WORKER}, start_new_session=True)
+    wait_until(lambda: read_environ(process.pid), "the process has become sleep")
 
     assert kill_leftovers(tmp_path / "none", WORKER) == 1
     assert process.wait() == -signal.SIGKILL

@@ -97,6 +97,7 @@ class Live:
     was_termed: bool = False
     was_killed: bool = False
     is_lasting: bool = False
+    has_group: bool = True
     had_strays: bool = False
     strays_cpu_s: float = 0.0
     seen_bytes: int = 0

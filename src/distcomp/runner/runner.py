@@ -256,13 +256,18 @@ class Runner:
     def _is_settled(self, live: Live) -> bool:
         """Whether nothing of the attempt is left. What is, is killed."""
         assert live.end is not None
+        # Once it is gone, its number may become another's.
+        live.has_group = live.has_group and _group_exists(live.attempt.pid)
         strays = self._strays.of(live) if self._strays else set()
-        if not strays and not _group_exists(live.attempt.pid):
+        if self._strays.is_unsure:
+            return False
+        if not strays and not live.has_group:
             self._table.clear(live.attempt.slot)
             self._settling.settle(live, live.end, self.limits)
             return True
         live.had_strays = True
-        for not_ours in signal_tree(live.attempt.pid, strays, signal.SIGKILL):
+        leader = live.attempt.pid if live.has_group else None
+        for not_ours in signal_tree(leader, strays, signal.SIGKILL):
             self._strays.spare(not_ours)
         return False
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from resource import struct_rusage
 
 from distcomp.runner.attempt import OWN_MARK, Live, RunningAttempt
-from distcomp.runner.trees import read_environ, read_process, read_processes
+from distcomp.runner.trees import read_environ, read_proc_file, read_process, read_processes
 
 _MOST_BYTES = 2**16
 """Of a list of children: some ten thousand."""
@@ -43,9 +43,12 @@ class Strays:
         # Who is there before the first attempt is none of its descendants; whoever started it waits for it.
         self._told = self._read_children()
         self._own_orphans: set[int] = set()
+        self.is_unsure = False
+        """Whether the last look found one that is just becoming another program: then it has no environment."""
 
     def look(self, roots: Mapping[int, Live], ending: Iterable[Live]) -> None:
         """Find new orphans. `roots` are the first processes not yet reaped, `ending` the attempts whose one is."""
+        self.is_unsure = False
         if self._children_fd is not None:
             listed = os.pread(self._children_fd, _MOST_BYTES, 0)
             # All accounted for: nothing to sort out. This is the case for all but a few attempts.
@@ -127,7 +130,10 @@ class Strays:
         if row is None or row.state == b"Z":
             self._own_orphans.add(pid)  # Dead before it was seen: all it needs is to be reaped.
             return
-        env = read_environ(pid)
+        env = _environment(pid)
+        if env is None:
+            self.is_unsure = True
+            return
         if env.get(b"DISTCOMP_WORKER") == self._worker:
             candidates = [live for live in running if _is_marked(env, live.attempt)]
         elif running and OWN_MARK.encode() not in env:
@@ -138,6 +144,16 @@ class Strays:
         self._known[pid] = _Stray(frozenset(candidates))
         for live in candidates:
             live.had_strays = True
+
+
+def _environment(pid: int) -> Mapping[bytes, bytes] | None:
+    """None while it is within exec: then it has neither environment nor arguments."""
+    env = read_environ(pid)
+    if env:
+        return env
+    is_in_exec = not read_proc_file(f"/proc/{pid}/cmdline")
+    env = read_environ(pid)  # It may have come out of exec between the two.
+    return None if is_in_exec and not env else env
 
 
 def _is_marked(env: Mapping[bytes, bytes], attempt: RunningAttempt) -> bool:

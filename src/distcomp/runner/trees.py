@@ -86,16 +86,21 @@ def members(rows: Mapping[int, ProcessRow], seeds: Iterable[int]) -> set[int]:
     return tree
 
 
-def signal_tree(leader: int, others: Iterable[int], signal_number: int) -> set[int]:
+def signal_tree(leader: int | None, others: Iterable[int], signal_number: int) -> set[int]:
     """Send the signal to the whole tree of a session's leader and of other processes; who would not take it from us.
 
-    The leader may be dead; its process group must not have been given to another process since.
+    Args:
+        leader: not reaped, or with its process group still there; None if neither.
+        others: children of ours, not reaped.
     """
-    # Most trees are one group: this reaches all of it at once, with no time to fork in between.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, signal_number)
+    seeds = set(others)
+    if leader is not None:
+        seeds.add(leader)
+        # Most trees are one group: this reaches all of it at once, with no time to fork in between.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, signal_number)
     rows = read_processes()
-    apart = {pid for pid in members(rows, {leader, *others}) if rows[pid].group != leader}
+    apart = {pid for pid in members(rows, seeds) if rows[pid].group != leader}
     return {pid for pid in apart if not send(pid, rows[pid].start_ticks, signal_number)}
 
 
