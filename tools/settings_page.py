@@ -17,7 +17,7 @@ Nothing has to be set. What is set comes from four places, the later ones win:
 1. the defaults below;
 2. `distcomp.toml` in the project's directory, beside `.distcomp`: one `name = value` a line;
 3. environment variables: `retries` is `DISTCOMP_RETRIES`;
-4. flags of the commands that have them: `--retries`.
+4. flags: `--set retries=0`, for `distcomp run`, `distcomp worker` and `distcomp server start`.
 
 ```toml
 # distcomp.toml
