@@ -65,6 +65,15 @@ def test_a_daemon_that_may_be_anothers_lives_until_that_one_ends(driver: Driver)
     assert not is_running(_pid(driver))
 
 
+def test_a_kernel_that_does_not_list_children_costs_time_only(driver: Driver) -> None:
+    """Not all are built with /proc/PID/task/TID/children: then all of /proc is read."""
+    driver.runner._strays.close()
+    driver.runner._strays._children_fd = None
+    driver.run(f"{_daemon(driver)}; until [ -e pid ]; do sleep 0.01; done")
+
+    assert not is_running(_pid(driver))
+
+
 def test_a_background_process_does_not_outlive_its_task(driver: Driver) -> None:
     outcome = driver.run("sleep 1000 & echo $! >pid")
 
