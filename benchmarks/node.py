@@ -17,11 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from benchmarks.support import LeftOut
+
 CGROUPS = Path("/sys/fs/cgroup")
 _PREFIX = "dc-node-"
 
 
-class CannotMakeNode(RuntimeError):
+class CannotMakeNode(LeftOut):
     """This machine, or this user, cannot limit memory; the text says why."""
 
 
@@ -100,7 +102,7 @@ class Node:
         return int((self.folder / self._files.peak).read_bytes())
 
     def kernel_kills(self) -> int:
-        """Processes that the kernel killed for memory in the node, in any cgroup below that was there when we looked."""
+        """Processes that the kernel killed for memory in the node, in all cgroups that were there when we looked."""
         if self._files is _V2:
             return _oom_kills(self.folder / self._files.events)
         # Version 1 counts each kill in the victim's own cgroup only.

@@ -21,6 +21,10 @@ from distcomp.store.server_binary import find_binary
 DISTCOMP = [sys.executable, "-m", "distcomp"]
 
 
+class LeftOut(RuntimeError):
+    """The benchmark cannot be done here; the text says what it lacks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of the table: what was measured, and the bound it is to keep."""
