@@ -6,9 +6,8 @@ import signal
 import subprocess
 import time
 
-from distcomp.api import Client
-
 from benchmarks.support import DISTCOMP, Line, Project, children_cpu_s, cpu_s, project, wait_until
+from distcomp.api import Client
 from distcomp.model import TaskSpec
 
 TASKS = 10_000

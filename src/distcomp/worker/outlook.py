@@ -79,6 +79,7 @@ class Outlook:
         settings = self.settings
         return RunnerLimits(
             shell=settings.shell or shutil.which("bash") or "/bin/sh",
+            timeout_s=settings.timeout_s,
             kill_grace_s=settings.kill_grace_s,
             output_limit_bytes=settings.output_limit_bytes,
             compress_above_bytes=settings.compress_above_bytes,
