@@ -138,7 +138,7 @@ def test_a_settlement_with_a_stale_token_changes_nothing(
 def test_settlements_are_answered_in_their_own_order(store: Store, reading: Reading) -> None:
     submit(store, *"abcde")
     claims = {claim.spec.command: claim for claim in store.claim(registered(store), PLENTY).claims}
-    settlements = [
+    settlements: list[AnySettlement] = [
         finish(claims["a"]),
         give_back(claims["b"]),
         fail(claims["c"]),
