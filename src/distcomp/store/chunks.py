@@ -140,3 +140,16 @@ def rounded_up(number: int) -> int:
     """
     shift = max(0, number.bit_length() - 6)
     return -(-number >> shift) << shift
+
+
+def cores_step(cores: float) -> int:
+    """Cores as the queue keeps them, in thousandths: at most a twentieth, or above one core a quarter, more than asked.
+
+    >>> [cores_step(cores) for cores in (0, 0.5, 0.51, 1, 2, 2.1, 64, 1000)]
+    [0, 500, 550, 1000, 2000, 2250, 64000, 1008000]
+    """
+    millicores = round(cores * 1000)
+    if millicores <= 16_000:
+        step = 50 if millicores <= 1000 else 250
+        return -(-millicores // step) * step
+    return rounded_up(-(-millicores // 1000)) * 1000

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from distcomp.model import State, TaskSpec
-from distcomp.store.chunks import CHUNK_BYTES, CHUNK_TASKS, ENTRY, encode_body, rounded_up
+from distcomp.store.chunks import CHUNK_BYTES, CHUNK_TASKS, ENTRY, cores_step, encode_body, rounded_up
 from distcomp.store.wire import Argument, Wire
 
 BATCH_TASKS = 1000
@@ -134,7 +134,7 @@ class Submission:
         args: list[Argument] = [self._job, seqs]
         for chunk in chunks:
             spec = chunk.specs[0]
-            args += (spec.priority, rounded_up(spec.memory_bytes), rounded_up(round(spec.cores * 1000)))
+            args += (spec.priority, rounded_up(spec.memory_bytes), cores_step(spec.cores))
             args.append(b"".join(map(ENTRY.pack, chunk.ids, chunk.seqs)))
             args.append(encode_body(chunk.specs))
         self._wire.send([self._wire.script_command("submit", args)])

@@ -1,0 +1,43 @@
+"""How needs are rounded and specs are packed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distcomp.model import TaskSpec
+from distcomp.store.chunks import cores_step, decode_body, encode_body, rounded_up
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize("gib", [1, 2, 3, 5, 7, 12, 31, 63, 64, 80, 96, 128, 256, 1.5, 0.5, 2.5])
+def test_memory_that_people_write_is_kept_exactly(gib: float) -> None:
+    assert rounded_up(int(gib * GIB)) == gib * GIB
+
+
+@pytest.mark.parametrize("cores", [0, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 2.25, 3, 8, 16, 24, 32, 48, 64, 96, 128])
+def test_cores_that_people_write_are_kept_exactly(cores: float) -> None:
+    """A task that asks for all cores of a node must fit the node."""
+    assert cores_step(cores) == cores * 1000
+
+
+@given(st.integers(0, 1 << 50))
+def test_memory_is_rounded_up_by_little_and_into_few_classes(need: int) -> None:
+    assert need <= rounded_up(need) <= need + need // 32
+    assert rounded_up(rounded_up(need)) == rounded_up(need)
+
+
+@given(st.floats(0, 10_000))
+def test_cores_are_rounded_up_by_little(cores: float) -> None:
+    millicores = round(cores * 1000)
+    assert millicores <= cores_step(cores) <= max(millicores + 250, millicores * 1.05)
+
+
+text = st.text(st.characters(blacklist_categories=("Cs",)) | st.sampled_from(["\udc80", "\udcff", "\0"]), max_size=20)
+
+
+@given(st.lists(st.builds(TaskSpec, command=text, cwd=text, env=st.dictionaries(text, text)), min_size=1, max_size=5))
+def test_specs_come_back_as_they_were(specs: list[TaskSpec]) -> None:
+    assert decode_body(encode_body(specs)) == specs
