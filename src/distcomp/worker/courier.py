@@ -222,7 +222,7 @@ class Courier:
             if claimed.next_due_s is not None:
                 self._due_s = self._clock.monotonic_s() + claimed.next_due_s
             self._news.claims += claimed.claims
-            if not claimed.claims and self._room is None:
+            if not claimed.claims and self._room is None and not self._is_stopping:
                 # Nothing has changed for the worker, so nothing wakes it: the question stands until the bell rings.
                 self._room = room
         if claimed.claims:
