@@ -35,8 +35,8 @@ def plan(shape: str, seconds: float, seed: int = 0) -> list[float]:
     if shape == "late":
         return [0.03 if step < steps * 0.85 else 1.0 for step in range(steps)]
     if shape == "saw":
-        tooth = max(2, steps // (3 + seed % 4))
-        return [0.3 + 0.7 * (step % tooth + 1) / tooth for step in range(steps)]
+        tooth = max(2, steps // (2 + seed % 3))
+        return [0.4 + 0.6 * (step % tooth + 1) / tooth for step in range(steps)]
     return [(step + 1) / steps for step in range(steps)]
 
 

@@ -6,22 +6,15 @@ must never be the worker, the store or the oldest task that pays for it.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shlex
-import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.batches import Task
-from benchmarks.node import Node
-from benchmarks.support import DISTCOMP, Line, wait_until
+from benchmarks.crew import crew
+from benchmarks.support import Line, wait_until
 from benchmarks.watch import Attempt, Watch
-from distcomp.api import Client
 
 STORMS = 100
 STORM_NODE_BYTES = 2**30
@@ -35,49 +28,6 @@ WATCH_S = 16.0
 def run() -> list[Line]:
     """The benchmark's lines of the table."""
     return [cost(), storms()]
-
-
-class Crew:
-    """A project with its store and its worker in a node."""
-
-    def __init__(self, node: Node, folder: Path) -> None:
-        self.node, self.folder, self.log = node, folder, folder / "log"
-        self._distcomp("server", "start")
-        self.worker = subprocess.Popen(node.command([*DISTCOMP, "worker"]), cwd=folder, stderr=subprocess.DEVNULL)
-
-    def submit(self, *tasks: Task) -> None:
-        """Add tasks that are not tried again when they fail."""
-        lines = "".join(f"shell:0:0:0:{shlex.join(task.words(sys.executable, self.log))}\n" for task in tasks)
-        self._distcomp("submit", "--retries", "0", "-", stdin=lines)
-
-    def store_pid(self) -> int:
-        """The store's process."""
-        with Client.open(self.folder) as client, client.project.client() as store:
-            return int(store.info("server")["process_id"])
-
-    def close(self) -> None:
-        """Stop the worker at once, and the store."""
-        for _ in range(2):
-            self.worker.send_signal(signal.SIGTERM)
-            time.sleep(0.1)
-        self.worker.wait()
-        self._distcomp("server", "stop")
-
-    def _distcomp(self, *words: str, stdin: str = "") -> None:
-        command = self.node.command([*DISTCOMP, *words])
-        subprocess.run(command, cwd=self.folder, input=stdin, text=True, capture_output=True, check=True)
-
-
-@contextlib.contextmanager
-def crew(node_bytes: int, settings: str) -> Iterator[Crew]:
-    """A crew at work; all of it is gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="dc-bench-") as name, Node(node_bytes) as node:
-        Path(name, "distcomp.toml").write_text(settings)
-        own = Crew(node, Path(name))
-        try:
-            yield own
-        finally:
-            own.close()
 
 
 def cost() -> Line:
