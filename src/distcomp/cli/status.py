@@ -61,8 +61,9 @@ def workers_line(totals: WorkerTotals) -> str:
 
 
 def need_line(need: Need) -> str:
-    """What is needed by tasks that no node can run."""
-    needs = [part for part in (render.size(need.memory_bytes), f"{need.cores:g} cores" if need.cores else "") if part]
+    """What is needed by tasks that no node can run: about, as the store keeps needs in steps of 3 %."""
+    cores = f"{need.cores:.0f}" if need.cores >= 10 else f"{need.cores:.2g}"
+    needs = [part for part in (render.size(need.memory_bytes), f"{cores} cores" if need.cores else "") if part]
     verb = "needs" if need.tasks == 1 else "need"
     return f"{render.number_of(need.tasks, 'task')} {verb} {' and '.join(needs)}: no node has so much"
 

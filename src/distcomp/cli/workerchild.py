@@ -16,7 +16,7 @@ from distcomp.clock import Clock
 from distcomp.errors import DistcompError
 
 # A worker that ends on its own at once will do so again; one that ran for a while may have met with an accident.
-RESTART_DELAYS_S = (0.0, 1.0, 5.0)
+RESTART_DELAYS_S = (0.0, 0.5, 2.0)
 LONG_LIFE_S = 60.0
 LOG_LIMIT_BYTES = 8 * 2**20
 LAST_LINES = 10

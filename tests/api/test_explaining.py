@@ -1,0 +1,70 @@
+"""Why a task waits: the first thing that keeps it from each worker."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from distcomp.api import TaskView, WorkerView
+from distcomp.api.explaining import explain, hindrance
+from distcomp.model import Cause, Outcome, State, TaskType
+from distcomp.store.store import Tries
+
+GIB = 1 << 30
+TASK = TaskView(
+    task_id="00" * 8, state=State.TODO, command="./p", type=TaskType.SHELL, priority=0, memory_bytes=4 * GIB, cores=2,
+    cwd="/", env={}, timeout_s=None, retries=None, kind=None, tags=(), params={}, copy=0, job=1, worker="", attempt=0,
+    claimed_at_ms=0, is_delayed=False, outcome=None,
+)  # fmt: skip
+WORKER = WorkerView(
+    worker="w1", node="n1", state="working", note="", pid=1, version="", started_at_ms=0, running=1, max_attempts=4,
+    total_memory_bytes=16 * GIB, available_memory_bytes=8 * GIB, attempts_memory_bytes=0, total_cores=4, busy_cores=1,
+    lease_left_s=5,
+)  # fmt: skip
+FAILED = Outcome(Cause.EXIT, "n1", 1, 0, 1, exit_code=3, reason="exit code 3")
+
+
+@pytest.mark.parametrize(
+    ("worker", "tries", "due_in_s", "why"),
+    [
+        ({"state": "silent", "lease_left_s": -7}, Tries(), None, "the worker has been silent, for 7s longer"),
+        ({"state": "draining"}, Tries(), None, "the worker ends, and starts nothing more"),
+        ({"state": "waiting", "note": "disk full"}, Tries(), None, "the worker waits: disk full"),
+        ({}, Tries(away=("n1",)), None, "it could not be executed there before"),
+        ({"total_memory_bytes": 2 * GIB}, Tries(), None, "it needs 4 GiB, the node has 2 GiB"),
+        ({}, Tries(need_bytes=20 * GIB), None, "it needs 20 GiB, the node has 16 GiB"),
+        ({"total_cores": 1}, Tries(), None, "it needs 2 cores, the node has 1"),
+        ({}, Tries(), 3.0, "it failed and waits before it is tried again, for 3s more"),
+        ({"running": 4}, Tries(), None, "the worker is full: 4 run"),
+        ({"available_memory_bytes": GIB}, Tries(), None, "it needs 4 GiB, 1 GiB are available now"),
+        ({"available_memory_bytes": GIB, "running": 0}, Tries(), None, "its turn has not come"),
+        ({}, Tries(), None, "its turn has not come"),
+    ],
+)
+def test_the_first_thing_that_keeps_a_task_from_a_worker(
+    worker: dict[str, object], tries: Tries, due_in_s: float | None, why: str
+) -> None:
+    assert hindrance(TASK, tries, replace(WORKER, **worker), due_in_s).startswith(why)
+
+
+def sentence(task: TaskView, tries: Tries = Tries(), workers: tuple[WorkerView, ...] = ()) -> str:  # noqa: B008
+    attempts = [task.outcome] if task.outcome else []
+    return explain(task, attempts, tries, workers, default_retries=2, due_in_s=None).why
+
+
+def test_a_sentence_for_each_state() -> None:
+    ended = replace(TASK, attempt=3, outcome=replace(FAILED, attempt=3))
+    assert (
+        sentence(replace(TASK, state=State.RUNNING, worker="w1", attempt=2)) == "It runs, as attempt 2, on worker w1."
+    )
+    assert sentence(replace(ended, state=State.FINISHED)) == "It finished, in attempt 3, on n1."
+    assert sentence(replace(TASK, state=State.CANCELLED)).startswith("It was cancelled")
+    assert sentence(replace(ended, state=State.FAILED), Tries(failures=2)) == (
+        "It failed: exit code 3. It failed 3 times; 2 retries are granted."
+    )
+    assert "no worker runs" in sentence(TASK)
+    assert sentence(TASK, workers=(WORKER,)).startswith("It waits: its turn has not come")
+    two = (WORKER, replace(WORKER, worker="w2", state="draining"))
+    assert (
+        sentence(TASK, Tries(attempts=1), two) == "It waits to be tried again, for a different reason with each worker."
+    )

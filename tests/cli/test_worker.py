@@ -1,0 +1,65 @@
+"""`distcomp worker`: in the foreground, until it is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+from tests.support.sandbox import DISTCOMP, Sandbox
+from tests.support.waiting import wait_until
+
+
+def test_it_runs_what_comes_and_leaves_when_told(sandbox: Sandbox) -> None:
+    worker = sandbox.start("worker")
+    sandbox.worker_pid()
+    wait_until(lambda: (sandbox.folder / ".distcomp").is_dir(), "it makes a project")
+    sandbox.distcomp("submit", "--", "touch", "done")
+    wait_until(lambda: (sandbox.folder / "done").exists(), "the task has run")
+    wait_until(lambda: sandbox.counts() == {"finished": 1}, "its result is in the store")
+    worker.send_signal(signal.SIGTERM)
+    output, _ = worker.communicate(timeout=60)
+    assert worker.returncode == 0, output
+    assert "started on" in output
+
+
+def test_told_once_it_finishes_what_runs(sandbox: Sandbox) -> None:
+    sandbox.write("tasks.txt", "shell:0:0:0:sleep 1; touch done\nshell:0:0:0:true\n")
+    sandbox.distcomp("submit", "tasks.txt")
+    worker = sandbox.start("worker", "-j", "1")
+    wait_until(lambda: sandbox.processes("sleep 1"), "the task runs")
+    worker.send_signal(signal.SIGINT)
+    worker.communicate(timeout=60)
+    assert (sandbox.folder / "done").exists()
+    counts = sandbox.json("status")["counts"]
+    assert (counts["finished"], counts["todo"]) == (1, 1)
+
+
+def test_a_second_worker_on_the_node_is_refused(sandbox: Sandbox) -> None:
+    first = sandbox.start("worker")
+    wait_until(lambda: any(sandbox.folder.glob(".distcomp/nodes/*/running")), "the first one holds the node")
+    done = sandbox.distcomp("worker", exit_code=5)
+    assert "A worker of this project already runs" in done.stderr
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=60)
+
+
+def test_it_ends_with_whoever_holds_its_leash(sandbox: Sandbox) -> None:
+    sandbox.distcomp("submit", "--", "sleep", "600")
+    leash, end = os.pipe()
+    worker = subprocess.Popen(
+        [*DISTCOMP, "worker", "--leash", str(leash)], cwd=sandbox.folder, pass_fds=(leash,), stderr=subprocess.PIPE
+    )
+    os.close(leash)
+    wait_until(lambda: sandbox.processes("sleep 600"), "the task runs")
+    os.close(end)
+    worker.communicate(timeout=60)
+    assert worker.returncode == 0
+    assert sandbox.json("status")["counts"]["todo"] == 1
+    assert not sandbox.processes("sleep 600")
+
+
+def test_settings_for_one_worker(sandbox: Sandbox) -> None:
+    assert (
+        "max_tasks: 'x' is not a whole number" in sandbox.distcomp("worker", "--set", "max_tasks=x", exit_code=2).stderr
+    )
