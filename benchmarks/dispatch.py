@@ -28,9 +28,9 @@ def xargs(tasks: int) -> tuple[float, float]:
 def distcomp(own: Project, tasks: int, round_number: int) -> tuple[float, float]:
     """Tasks per second and CPU ms per task, of worker, tasks and server, from the first end to the last.
 
-    Each task has a word of its own after `true`, as equal tasks are one task.
+    Each task has a comment of its own, as equal tasks are one task.
     """
-    lines = "".join(f"shell:0:0:0:true {round_number}.{number}\n" for number in range(tasks))
+    lines = "".join(f"shell:0:0:0:true # {round_number}.{number}\n" for number in range(tasks))
     subprocess.run([*DISTCOMP, "submit", "-"], cwd=own.folder, input=lines, text=True, check=True, capture_output=True)
     before, server = own.counts().get("finished", 0), own.server_pid()
     cpu_before_s = children_cpu_s() + cpu_s(server)
