@@ -140,7 +140,17 @@ def test_a_worker_that_somebody_stops_ends_the_run(sandbox: Sandbox) -> None:
     assert sandbox.json("status")["counts"]["todo"] == 1
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_when_the_terminal_goes_away_everything_ends_and_the_task_waits_for_the_next_run(sandbox: Sandbox) -> None:
+    run = sandbox.start("run", "--", "sleep", "600")
+    wait_until(lambda: sandbox.processes("sleep 600"), "it runs")
+    run.send_signal(signal.SIGHUP)
+    run.communicate(timeout=60)
+    assert run.returncode == 128 + signal.SIGHUP
+    assert sandbox.processes() == {}
+    assert sandbox.json("status")["counts"]["todo"] == 1
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_before_it_began_to_run_leaves_nothing(sandbox: Sandbox, signal_number: int) -> None:
     """Stdin never ends, so it waits there."""
     process = subprocess.Popen(
@@ -152,7 +162,7 @@ def test_interrupted_before_it_began_to_run_leaves_nothing(sandbox: Sandbox, sig
     wait_until(lambda: _reads_stdin(process.pid), "it reads")
     process.send_signal(signal_number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode in (130, -signal.SIGTERM)
+    assert process.returncode == 128 + signal_number
     assert b"Traceback" not in errors
     assert list(sandbox.folder.iterdir()) == []
 

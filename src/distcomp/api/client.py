@@ -270,7 +270,7 @@ class Client:
         """
         from distcomp.api.logs import Logs
 
-        return Logs(self.project.folder, self._reading, self.find(task), stream).pieces(attempt, follow=follow)
+        return Logs(self.project.folder, self._ask, self.find(task), stream).pieces(attempt, follow=follow)
 
     def results(self, states: Iterable[State] | None = None) -> Iterator[Row]:
         """A row of the result table per task that has ended: what it did, its parameters, its result, what it took.

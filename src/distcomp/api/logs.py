@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import sleep
+from typing import Protocol, TypeVar
 
 from distcomp.clock import Clock, SystemClock
 from distcomp.errors import NotFound
@@ -22,20 +23,29 @@ LOOK_S = 0.1
 SETTLE_PATIENCE_S = 30.0
 
 
+_Answer = TypeVar("_Answer")
+
+
+class Ask(Protocol):
+    """Asks the store, and once more if the connection broke meanwhile."""
+
+    def __call__(self, question: Callable[[Reading], _Answer]) -> _Answer:
+        """The answer."""
+        ...
+
+
 class Logs:
     """Reads what attempts of one task printed to one stream.
 
     Args:
         folder: of the project.
-        read: the store.
+        ask: how to ask the store.
         task_id: whose.
         stream: "stdout" or "stderr".
     """
 
-    def __init__(
-        self, folder: StateFolder, read: Callable[[], Reading], task_id: str, stream: Stream, clock: Clock | None = None
-    ) -> None:
-        self._folder, self._read, self._task_id, self._stream = folder, read, task_id, stream
+    def __init__(self, folder: StateFolder, ask: Ask, task_id: str, stream: Stream, clock: Clock | None = None) -> None:
+        self._folder, self._ask, self._task_id, self._stream = folder, ask, task_id, stream
         self._clock = clock or SystemClock()
 
     def pieces(self, attempt: int | None, *, follow: bool) -> Iterator[bytes]:
@@ -48,10 +58,10 @@ class Logs:
         Raises:
             NotFound: there is no such attempt, or its output is elsewhere, or lost.
         """
-        record = self._read().task(self._task_id)
+        record = self._task()
         while follow and attempt is None and record.state is State.TODO:
             sleep(LOOK_S)
-            record = self._read().task(self._task_id)
+            record = self._task()
         if record.state is State.RUNNING and attempt in (None, record.attempt):
             yield from self._of_running(record, follow=follow)
             return
@@ -64,8 +74,11 @@ class Logs:
             raise NotFound(f"Task {self._task_id} has no attempt {attempt}; there are: {known}.")
         yield from self._of_ended(wanted[-1], skip_bytes=0)
 
+    def _task(self) -> TaskRecord:
+        return self._ask(lambda reading: reading.task(self._task_id))
+
     def _outcomes(self, record: TaskRecord) -> list[Outcome]:
-        past = self._read().past(self._task_id)
+        past = self._ask(lambda reading: reading.past(self._task_id))
         return [*past, record.outcome] if record.outcome else past
 
     # Ended
@@ -121,12 +134,12 @@ class Logs:
         outcome = self._settled(record)
         if outcome is not None:
             yield from self._of_ended(outcome, offset_bytes)
-        elif self._read().task(self._task_id).state in (State.TODO, State.RUNNING):
+        elif self._task().state in (State.TODO, State.RUNNING):
             # It was claimed and given back without ever having started.
             yield from self.pieces(None, follow=True)
 
     def _node_of(self, worker: str) -> NodeFolder:
-        nodes = {record.worker: record.facts.node for record in self._read().workers()}
+        nodes = {record.worker: record.facts.node for record in self._ask(Reading.workers)}
         node = self._folder.node(nodes.get(worker) or worker)
         if not node.slots_file.exists():
             raise _elsewhere(node.path.name, node.path)
@@ -134,7 +147,7 @@ class Logs:
 
     def _is_current(self, record: TaskRecord) -> bool:
         """Whether the attempt is still the one that the store takes for running."""
-        now = self._read().task(self._task_id)
+        now = self._task()
         return now.state is State.RUNNING and now.attempt == record.attempt
 
     def _slot(self, node: NodeFolder, record: TaskRecord) -> SlotRecord | None:
@@ -150,7 +163,7 @@ class Logs:
         give_up_s = self._clock.monotonic_s() + SETTLE_PATIENCE_S
         while self._is_current(record) and self._clock.monotonic_s() < give_up_s:
             sleep(LOOK_S)
-        outcomes = self._outcomes(self._read().task(self._task_id))
+        outcomes = self._outcomes(self._task())
         return next((outcome for outcome in outcomes if outcome.attempt == record.attempt), None)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -39,7 +41,16 @@ def distcomp(
 
 def main() -> NoReturn:
     """Run the command that the program's arguments name, and exit."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Ignored signals stay so: that is how nohup works.
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end_in_good_order)
     sys.exit(run(sys.argv[1:]))
+
+
+def _end_in_good_order(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  the handler's protocol
+    """End, but leave the store as everybody does: the last one turns it off."""
+    sys.exit(128 + number)
 
 
 def run(arguments: list[str]) -> int:
