@@ -38,7 +38,7 @@ def test_cancel_all_that_match(kept: Sandbox) -> None:
 
 def test_a_running_attempt_is_killed_when_its_task_is_cancelled(sandbox: Sandbox) -> None:
     run = sandbox.start("run", "--", "sleep", "600")
-    wait_until(lambda: sandbox.processes("sleep 600"), "it runs")
+    wait_until(lambda: sandbox.counts() == {"running": 1}, "it runs")
     assert sandbox.distcomp("cancel", "--all").stdout == "1 task cancelled\n"
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 0, output

@@ -142,7 +142,7 @@ def test_a_worker_that_somebody_stops_ends_the_run(sandbox: Sandbox) -> None:
 
 def test_when_the_terminal_goes_away_everything_ends_and_the_task_waits_for_the_next_run(sandbox: Sandbox) -> None:
     run = sandbox.start("run", "--", "sleep", "600")
-    wait_until(lambda: sandbox.processes("sleep 600"), "it runs")
+    wait_until(lambda: sandbox.counts() == {"running": 1}, "it runs")
     run.send_signal(signal.SIGHUP)
     run.communicate(timeout=60)
     assert run.returncode == 128 + signal.SIGHUP

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from distcomp.model import TaskSpec
-from distcomp.store.chunks import cores_step, decode_body, encode_body, rounded_up
+from distcomp.store.chunks import cores_step, decode_body, encode_alike, encode_body, rounded_up
 
 GIB = 1 << 30
 
@@ -35,9 +36,31 @@ def test_cores_are_rounded_up_by_little(cores: float) -> None:
     assert millicores <= cores_step(cores) <= max(millicores + 250, millicores * 1.05)
 
 
-text = st.text(st.characters(blacklist_categories=("Cs",)) | st.sampled_from(["\udc80", "\udcff", "\0"]), max_size=20)
+text = st.text(st.characters(codec="utf-8") | st.sampled_from(["\udc80", "\udcff", "\0"]), max_size=20)
 
 
 @given(st.lists(st.builds(TaskSpec, command=text, cwd=text, env=st.dictionaries(text, text)), min_size=1, max_size=5))
 def test_specs_come_back_as_they_were(specs: list[TaskSpec]) -> None:
     assert decode_body(encode_body(specs)) == specs
+
+
+COMMANDS = st.lists(st.text(st.characters(codec="utf-8")).map(str.encode), min_size=1, max_size=5)
+
+
+@given(
+    st.builds(TaskSpec, command=st.just(""), priority=st.integers(-9, 9), kind=st.just("command"), cwd=text), COMMANDS
+)
+def test_tasks_that_are_alike_are_packed_as_any_others(pattern: TaskSpec, commands: list[bytes]) -> None:
+    specs = [msgspec.structs.replace(pattern, command=command.decode()) for command in commands]
+    assert decode_body(encode_alike(pattern, commands)) == specs
+
+
+def test_commands_of_every_length_are_packed_alike() -> None:
+    for length in (0, 31, 32, 255, 256, 2047, 2048, 70_000):
+        commands = [b"x" * length, b"short"]
+        assert decode_body(encode_alike(TaskSpec(""), commands)) == [TaskSpec(command.decode()) for command in commands]
+
+
+def test_a_tag_that_is_not_utf_8_is_kept_too() -> None:
+    [spec] = decode_body(encode_alike(TaskSpec("", tags=("\udcff",)), [b"a"]))
+    assert spec == TaskSpec("a", tags=("\udcff",))

@@ -14,7 +14,7 @@ from distcomp.identity import Identifier
 from distcomp.model import JobContext, TaskSpec
 from distcomp.taskfile import MAX_LINE_BYTES, Format, parse_numbered
 from distcomp.taskfile.blocks import BLOCK_BYTES, find_alike
-from distcomp.taskfile.source import FAULTS_LISTED, Faults, TaskFile
+from distcomp.taskfile.source import FAULTS_LISTED, AlikePiece, Faults, TaskFile
 
 NOTHING_MORE = TaskSpec("")
 LINES = st.sampled_from(
@@ -53,7 +53,7 @@ def read(
 ) -> tuple[list[tuple[int, TaskSpec]], list[Fault]]:
     faults: list[Fault] = []
     file = TaskFile(io.BytesIO(content), "f", file_format, base)
-    tasks = [pair for piece in file.pieces(faults.append) for pair in zip(piece.numbers, piece.specs, strict=True)]
+    tasks = [pair for piece in file.pieces(faults.append) for pair in zip(piece.numbers, piece.specs(), strict=True)]
     return tasks, faults
 
 
@@ -75,9 +75,9 @@ def test_its_check_finds_every_fault(content: bytes, file_format: Format) -> Non
 def test_ids_of_a_piece_at_once_are_those_of_its_tasks(content: bytes) -> None:
     identifier = Identifier(JobContext("/here", {"A": "1"}))
     for piece in TaskFile(io.BytesIO(content), "f", Format.LINE, TaskSpec("")).pieces(lambda _: None):
-        if piece.commands is not None:
-            one_by_one = [identifier.digest(spec) for spec in piece.specs]
-            assert identifier.digests(piece.specs[0].type, piece.commands) == one_by_one
+        if isinstance(piece, AlikePiece):
+            one_by_one = [identifier.digest(spec) for spec in piece.specs()]
+            assert identifier.digests(piece.pattern.type, piece.commands) == one_by_one
 
 
 def test_usual_lines_take_the_quick_way_and_unusual_ones_do_not() -> None:

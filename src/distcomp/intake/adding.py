@@ -18,12 +18,14 @@ import msgspec
 from distcomp.errors import BadInput, Fault, StoreUnavailable
 from distcomp.identity import Identifier
 from distcomp.intake.submitted import Submitted
-from distcomp.model import JobContext, State, TaskSpec, TaskType
+from distcomp.model import JobContext, State, TaskSpec
 from distcomp.store.store import Store
 from distcomp.store.submission import Added
 from distcomp.taskfile import Format, guess_format
 from distcomp.taskfile.fields import BadCommand, check_command
-from distcomp.taskfile.source import Faults, Piece, TaskFile, in_pieces
+from distcomp.taskfile.source import AlikePiece, Faults, Piece, TaskFile, in_pieces
+
+AnyPiece = Piece | AlikePiece
 
 STDIN = "-"
 _GUESS_BYTES = 4096
@@ -127,7 +129,7 @@ def submit_specs(
             faults.add(Fault("task", number, fault.column, fault.what))
     faults.check()
 
-    def pieces() -> Iterator[Piece]:
+    def pieces() -> Iterator[AnyPiece]:
         return in_pieces(enumerate(specs(), 1))
 
     return _submit(connect(), context, pieces(), pieces, retry=retry, allow_duplicates=allow_duplicates)
@@ -136,8 +138,8 @@ def submit_specs(
 def _submit(
     store: Store,
     context: JobContext,
-    pieces: Iterator[Piece],
-    look_again: Callable[[], Iterator[Piece]],
+    pieces: Iterator[AnyPiece],
+    look_again: Callable[[], Iterator[AnyPiece]],
     *,
     retry: frozenset[State],
     allow_duplicates: bool,
@@ -177,20 +179,22 @@ def _add_all(
     job: int,
     identifier: Identifier,
     copies: _Copies | None,
-    pieces: Iterator[Piece],
+    pieces: Iterator[AnyPiece],
     keep: frozenset[State],
 ) -> tuple[int, Added]:
     submission = store.submit(job, identifier.digest, keep)
     tasks = 0
     try:
         for piece in pieces:
-            tasks += len(piece.specs)
+            tasks += len(piece.numbers)
             ids = _ids(identifier, piece)
-            specs = copies.number(piece.specs, ids) if copies else piece.specs
-            if piece.commands and specs is piece.specs:
-                submission.add_alike(specs, ids)
+            if copies and copies.are_among(ids):
+                for spec in copies.numbered(piece.specs(), ids):
+                    submission.add(spec)
+            elif isinstance(piece, AlikePiece):
+                submission.add_alike(piece.pattern, piece.commands, ids)
             else:
-                for spec in specs:
+                for spec in piece.tasks:
                     submission.add(spec)
         return tasks, submission.flush()
     except BaseException:
@@ -199,10 +203,10 @@ def _add_all(
         raise
 
 
-def _ids(identifier: Identifier, piece: Piece) -> list[bytes]:
-    if piece.commands:
-        return identifier.digests(TaskType.SHELL, piece.commands)
-    return [identifier.digest(spec) for spec in piece.specs]
+def _ids(identifier: Identifier, piece: AnyPiece) -> list[bytes]:
+    if isinstance(piece, AlikePiece):
+        return identifier.digests(piece.pattern.type, piece.commands)
+    return [identifier.digest(spec) for spec in piece.tasks]
 
 
 class _Copies:
@@ -211,7 +215,7 @@ class _Copies:
     A first look at all tasks finds those that may be equal to another one, so that only these are counted.
     """
 
-    def __init__(self, identifier: Identifier, pieces: Iterator[Piece]) -> None:
+    def __init__(self, identifier: Identifier, pieces: Iterator[AnyPiece]) -> None:
         self._digest = identifier.digest
         self._suspects: set[bytes] = set()
         self._copies: dict[bytes, int] = {}
@@ -223,11 +227,13 @@ class _Copies:
                     self._suspects.add(task_id)
                 slots[slot] = 1
 
-    def number(self, specs: list[TaskSpec], task_ids: list[bytes]) -> list[TaskSpec]:
-        """The specs, with their copies numbered: the same list, if there are none among them."""
-        if self._suspects.isdisjoint(task_ids):
-            return specs
-        return [self._numbered(spec, task_id) for spec, task_id in zip(specs, task_ids, strict=True)]
+    def are_among(self, task_ids: list[bytes]) -> bool:
+        """Whether any of these tasks may be equal to another one."""
+        return not self._suspects.isdisjoint(task_ids)
+
+    def numbered(self, specs: list[TaskSpec], task_ids: list[bytes]) -> Iterator[TaskSpec]:
+        """The specs, with their copies numbered."""
+        return map(self._numbered, specs, task_ids)
 
     def _numbered(self, spec: TaskSpec, task_id: bytes) -> TaskSpec:
         if task_id not in self._suspects:
@@ -237,7 +243,9 @@ class _Copies:
         return msgspec.structs.replace(spec, copy=copy) if copy else spec
 
 
-def _equal_lines(identifier: Identifier, pieces: Iterator[Piece], ids: Iterable[bytes]) -> tuple[tuple[int, int], ...]:
+def _equal_lines(
+    identifier: Identifier, pieces: Iterator[AnyPiece], ids: Iterable[bytes]
+) -> tuple[tuple[int, int], ...]:
     """For the tasks with these ids: number of the second, and of the first."""
     wanted, firsts, found = set(ids), dict[bytes, int](), []
     for piece in pieces:

@@ -60,6 +60,29 @@ def encode_body(specs: Sequence[TaskSpec]) -> bytes:
         return _ESCAPED + _compressor.compress(msgspec.msgpack.encode(escaped))
 
 
+def encode_alike(pattern: TaskSpec, commands: Sequence[bytes]) -> bytes:
+    """As encode_body, for tasks that are `pattern` but for their commands, in UTF-8; at a third of the price."""
+    try:
+        head, tail = _around_command(pattern)
+        strings = [_STRING_HEADS[len(command)] + command for command in commands]
+    except (IndexError, UnicodeEncodeError):
+        return encode_body([msgspec.structs.replace(pattern, command=command.decode()) for command in commands])
+    packed = b"".join((b"\xdc", len(commands).to_bytes(2), head, (tail + head).join(strings), tail))
+    return _PLAIN + _compressor.compress(packed)
+
+
+def _around_command(pattern: TaskSpec) -> tuple[bytes, bytes]:
+    """What stands before and after the command where `pattern` is packed."""
+    packed = _specs_encoder.encode(msgspec.structs.replace(pattern, command=""))
+    name = _specs_encoder.encode("command")
+    at = packed.index(name) + len(name)
+    return packed[:at], packed[at + 1 :]
+
+
+# By length; a longer command is rare.
+_STRING_HEADS = [_specs_encoder.encode("x" * length)[: -length or None] for length in range(2048)]
+
+
 def decode_body(body: bytes) -> list[TaskSpec]:
     """The specs of one body."""
     packed = _decompressor.decompress(body[1:])

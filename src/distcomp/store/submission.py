@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec.structs import replace
 
 from distcomp.model import State, TaskSpec
-from distcomp.store.chunks import CHUNK_BYTES, CHUNK_TASKS, ENTRY, cores_step, encode_body, rounded_up
+from distcomp.store.chunks import CHUNK_BYTES, CHUNK_TASKS, ENTRY, cores_step, encode_alike, encode_body, rounded_up
 from distcomp.store.wire import Argument, Wire
 
 BATCH_TASKS = 1000
@@ -43,12 +46,25 @@ class Added:
 
 @dataclass(slots=True)
 class _Chunk:
-    """Tasks with the same priority and needs, as they gather."""
+    """Tasks with the same priority and needs, as they gather.
 
+    `tasks` are specs; or commands, of tasks that are all like `pattern`.
+    """
+
+    pattern: TaskSpec | None
     ids: list[bytes] = field(default_factory=list)
     seqs: list[int] = field(default_factory=list)
-    specs: list[TaskSpec] = field(default_factory=list)
+    tasks: list[Any] = field(default_factory=list)
     command_bytes: int = 0
+
+    def first(self) -> TaskSpec:
+        """A task whose priority and needs are those of all."""
+        spec: TaskSpec = self.pattern or self.tasks[0]
+        return spec
+
+    def body(self) -> bytes:
+        """The tasks as one value."""
+        return encode_alike(self.pattern, self.tasks) if self.pattern else encode_body(self.tasks)
 
 
 class Submission:
@@ -62,7 +78,7 @@ class Submission:
     def __init__(self, wire: Wire, job: int, identify: Callable[[TaskSpec], bytes], keep: Iterable[State] = ()) -> None:
         self.added = Added()
         self._wire, self._job, self._identify, self._keep = wire, job, identify, frozenset(keep)
-        self._open: dict[tuple[int, int, float], _Chunk] = {}
+        self._open: dict[TaskSpec | tuple[int, int, float], _Chunk] = {}
         self._gathered = 0
         self._in_batch: set[bytes] = set()
         self._in_flight: deque[list[_Chunk]] = deque()
@@ -72,19 +88,19 @@ class Submission:
         """Add one task, some time before `flush` returns."""
         self._add(spec, self._identify(spec))
 
-    def add_alike(self, specs: Sequence[TaskSpec], task_ids: Sequence[bytes]) -> None:
-        """As `add` for some thousand tasks at most that have equal priority and needs, and whose ids are known."""
+    def add_alike(self, pattern: TaskSpec, commands: Sequence[bytes], task_ids: Sequence[bytes]) -> None:
+        """As `add`, for some thousand tasks at most that are `pattern` but for their commands, in UTF-8."""
         fresh = set(task_ids)
         if len(fresh) < len(task_ids) or not fresh.isdisjoint(self._in_batch):
-            for spec, task_id in zip(specs, task_ids, strict=True):
-                self._add(spec, task_id)
+            for command, task_id in zip(commands, task_ids, strict=True):
+                self._add(replace(pattern, command=command.decode()), task_id)
             return
         self._in_batch |= fresh
-        chunk = self._chunk_for(specs[0])
+        chunk = self._open.setdefault(pattern, _Chunk(pattern))
         chunk.ids += task_ids
         chunk.seqs += range(self._gathered, self._gathered + len(task_ids))
-        chunk.specs += specs
-        chunk.command_bytes += sum([len(spec.command) for spec in specs])
+        chunk.tasks += commands
+        chunk.command_bytes += sum(map(len, commands))
         self._gathered += len(task_ids)
         if self._gathered >= BATCH_TASKS:
             self._send_batch()
@@ -94,10 +110,13 @@ class Submission:
             self._note_duplicate(task_id)
             return
         self._in_batch.add(task_id)
-        chunk = self._chunk_for(spec)
+        key = (spec.priority, spec.memory_bytes, spec.cores)
+        chunk = self._open.get(key)
+        if chunk is None:
+            chunk = self._open[key] = _Chunk(None)
         chunk.ids.append(task_id)
         chunk.seqs.append(self._gathered)
-        chunk.specs.append(spec)
+        chunk.tasks.append(spec)
         chunk.command_bytes += len(spec.command)
         self._gathered += 1
         if self._gathered >= BATCH_TASKS:
@@ -109,13 +128,6 @@ class Submission:
         while self._in_flight:
             self._receive()
         return self.added
-
-    def _chunk_for(self, spec: TaskSpec) -> _Chunk:
-        key = (spec.priority, spec.memory_bytes, spec.cores)
-        chunk = self._open.get(key)
-        if chunk is None:
-            chunk = self._open[key] = _Chunk()
-        return chunk
 
     def _send_batch(self) -> None:
         chunks = [part for chunk in self._open.values() for part in _parts(chunk)]
@@ -133,10 +145,10 @@ class Submission:
         seqs = 1 + max(chunk.seqs[-1] for chunk in chunks)
         args: list[Argument] = [self._job, seqs]
         for chunk in chunks:
-            spec = chunk.specs[0]
+            spec = chunk.first()
             args += (spec.priority, rounded_up(spec.memory_bytes), cores_step(spec.cores))
             args.append(b"".join(map(ENTRY.pack, chunk.ids, chunk.seqs)))
-            args.append(encode_body(chunk.specs))
+            args.append(chunk.body())
         self._wire.send([self._wire.script_command("submit", args)])
         self._in_flight.append(chunks)
 
@@ -156,12 +168,12 @@ class Submission:
 
     def _unknown(self, chunk: _Chunk, flags: str) -> _Chunk | None:
         """Count the tasks that are known; the others are to be sent again, without them."""
-        rest = _Chunk()
-        for task_id, seq, spec, flag in zip(chunk.ids, chunk.seqs, chunk.specs, flags, strict=True):
+        rest = _Chunk(chunk.pattern)
+        for task_id, seq, task, flag in zip(chunk.ids, chunk.seqs, chunk.tasks, flags, strict=True):
             if flag == "-":
                 rest.ids.append(task_id)
                 rest.seqs.append(seq)
-                rest.specs.append(spec)
+                rest.tasks.append(task)
             elif flag.isupper():
                 self._note_duplicate(task_id)
             else:
@@ -180,7 +192,5 @@ class Submission:
 def _parts(chunk: _Chunk) -> list[_Chunk]:
     """The chunk in pieces of at most CHUNK_TASKS tasks, and fewer where commands are long."""
     per_part = max(1, min(CHUNK_TASKS, CHUNK_TASKS * CHUNK_BYTES // max(1, chunk.command_bytes)))
-    return [
-        _Chunk(chunk.ids[at : at + per_part], chunk.seqs[at : at + per_part], chunk.specs[at : at + per_part])
-        for at in range(0, len(chunk.ids), per_part)
-    ]
+    pieces = [slice(at, at + per_part) for at in range(0, len(chunk.ids), per_part)]
+    return [_Chunk(chunk.pattern, chunk.ids[piece], chunk.seqs[piece], chunk.tasks[piece]) for piece in pieces]

@@ -28,16 +28,16 @@ class Block(NamedTuple):
 
 
 class Alike(NamedTuple):
-    """The lines of a block: shell tasks that differ in their commands only. `first` is the task of the first one."""
+    """The lines of a block: shell tasks that are `pattern` but for their commands, which are UTF-8."""
 
-    first: TaskSpec
+    pattern: TaskSpec
     head_bytes: int
     lines: list[bytes]
 
     def commands(self) -> list[bytes]:
         """What is to be run, line by line."""
         head_bytes = self.head_bytes
-        return [line[head_bytes:] for line in self.lines]
+        return [line[head_bytes:] for line in self.lines] if head_bytes else self.lines
 
 
 def read_blocks(file: BinaryIO) -> Iterator[Block]:
@@ -72,7 +72,7 @@ def find_alike(content: bytes, file_format: Format, base: TaskSpec) -> Alike | N
     head = _head(content, file_format, base)
     if head is None:
         return None
-    first, head_bytes = head
+    pattern, head_bytes = head
     lines = content.split(b"\n")
     lines.pop()
     if head_bytes and content.count(b"\n" + content[:head_bytes]) != len(lines) - 1:
@@ -82,18 +82,27 @@ def find_alike(content: bytes, file_format: Format, base: TaskSpec) -> Alike | N
     except IndexError:
         return None
     # No blank, no #, nothing beyond ASCII, which might be a blank as well.
-    return Alike(first, head_bytes, lines) if min(starts) > ord("#") and max(starts) < 127 else None
+    is_certain = min(starts) > ord("#") and max(starts) < 127 and _is_utf8(content)
+    return Alike(pattern, head_bytes, lines) if is_certain else None
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _head(content: bytes, file_format: Format, base: TaskSpec) -> tuple[TaskSpec, int] | None:
-    """The task of the first line, and how many bytes stand before its command."""
+    """The task of the first line without its command, and how many bytes stand before that."""
     line = content[: content.index(b"\n")].decode("utf-8", "surrogateescape")
     if file_format is Format.JSONL or base.type is not TaskType.SHELL:
         return None
     if file_format is Format.PLAIN:
-        return replace(base, command=line), 0
+        return replace(base, command=""), 0
     specs = [spec for _, spec in line_specs([(1, line)], lambda *_: None)]
     if not specs or specs[0].type is not TaskType.SHELL:
         return None
     head = line[: len(line) - len(specs[0].command)]
-    return (replace(specs[0], tags=base.tags), len(head)) if head.isascii() else None
+    return (replace(specs[0], command="", tags=base.tags), len(head)) if head.isascii() else None

@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 from msgspec.structs import replace
 
 from distcomp.errors import BadInput, Fault
-from distcomp.model import TaskSpec, TaskType
+from distcomp.model import TaskSpec
 from distcomp.taskfile import Format, parse_numbered
 from distcomp.taskfile.blocks import Block, find_alike, read_blocks
 from distcomp.taskfile.fields import BadCommand, check_command
@@ -19,14 +19,26 @@ _PIECE_TASKS = 1000
 
 
 class Piece(NamedTuple):
-    """Some tasks, and where they stand: in which line, or at which place of a list, from 1.
-
-    `commands` are given for shell tasks that differ in these only, the specs' own as bytes.
-    """
+    """Some tasks, and where they stand: in which line, or at which place of a list, from 1."""
 
     numbers: Sequence[int]
-    specs: list[TaskSpec]
-    commands: list[bytes] | None = None
+    tasks: list[TaskSpec]
+
+    def specs(self) -> list[TaskSpec]:
+        """The tasks."""
+        return self.tasks
+
+
+class AlikePiece(NamedTuple):
+    """Some tasks that are `pattern` but for their commands, in UTF-8; kept so, as making specs of them takes time."""
+
+    numbers: Sequence[int]
+    pattern: TaskSpec
+    commands: list[bytes]
+
+    def specs(self) -> list[TaskSpec]:
+        """The tasks."""
+        return [replace(self.pattern, command=command.decode()) for command in self.commands]
 
 
 class Faults:
@@ -79,24 +91,15 @@ class TaskFile:
                 for _ in self._slowly(block, on_fault):
                     pass
 
-    def pieces(self, on_fault: Callable[[Fault], None]) -> Iterator[Piece]:
+    def pieces(self, on_fault: Callable[[Fault], None]) -> Iterator[Piece | AlikePiece]:
         """All tasks from the start of the file; lines with faults are left out."""
         for block in self._blocks():
             alike = find_alike(block.content, self._format, self._base)
             if alike is None:
                 yield from in_pieces(self._slowly(block, on_fault))
-                continue
-            texts = block.content.decode("utf-8", "surrogateescape").split("\n")
-            texts.pop()
-            first, head_bytes = alike.first, alike.head_bytes
-            priority, memory_bytes, cores, tags = first.priority, first.memory_bytes, first.cores, first.tags
-            shell = TaskType.SHELL
-            specs = [
-                TaskSpec(text[head_bytes:], shell, priority, memory_bytes, cores, None, None, None, None, None, tags)
-                for text in texts
-            ]
-            numbers = range(block.first_line, block.first_line + len(specs))
-            yield Piece(numbers, specs, alike.commands())
+            else:
+                numbers = range(block.first_line, block.first_line + len(alike.lines))
+                yield AlikePiece(numbers, alike.pattern, alike.commands())
 
     def _blocks(self) -> Iterator[Block]:
         self._file.seek(0)
