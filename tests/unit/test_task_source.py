@@ -84,7 +84,7 @@ def test_usual_lines_take_the_quick_way_and_unusual_ones_do_not() -> None:
     usual = b"shell:4:2:0.5:./a\nshell:4:2:0.5:./b\n"
     alike = find_alike(usual, Format.LINE, TaskSpec(""))
     assert alike is not None
-    assert alike.commands() == [b"./a", b"./b"]
+    assert alike.commands == [b"./a", b"./b"]
     assert find_alike(usual + b"shell:5:2:0.5:./c\n", Format.LINE, TaskSpec("")) is None
 
 

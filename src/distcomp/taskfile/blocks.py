@@ -28,16 +28,10 @@ class Block(NamedTuple):
 
 
 class Alike(NamedTuple):
-    """The lines of a block: shell tasks that are `pattern` but for their commands, which are UTF-8."""
+    """The tasks of a block: shell tasks, one on each line, that are `pattern` but for their commands, in UTF-8."""
 
     pattern: TaskSpec
-    head_bytes: int
-    lines: list[bytes]
-
-    def commands(self) -> list[bytes]:
-        """What is to be run, line by line."""
-        head_bytes = self.head_bytes
-        return [line[head_bytes:] for line in self.lines] if head_bytes else self.lines
+    commands: list[bytes]
 
 
 def read_blocks(file: BinaryIO) -> Iterator[Block]:
@@ -59,7 +53,7 @@ def _rest_of_line(file: BinaryIO) -> bytes:
 
 
 def find_alike(content: bytes, file_format: Format, base: TaskSpec) -> Alike | None:
-    """The block's lines, if it is certain without a closer look that all are tasks that differ in their commands only.
+    """The block's tasks, if it is certain without a closer look that all are tasks that differ in their commands only.
 
     Args:
         content: of a block.
@@ -73,17 +67,17 @@ def find_alike(content: bytes, file_format: Format, base: TaskSpec) -> Alike | N
     if head is None:
         return None
     pattern, head_bytes = head
-    lines = content.split(b"\n")
-    lines.pop()
-    if head_bytes and content.count(b"\n" + content[:head_bytes]) != len(lines) - 1:
+    # A line that does not begin like the first is no boundary here, so there are fewer pieces than lines.
+    commands = content[head_bytes:-1].split(b"\n" + content[:head_bytes])
+    if len(commands) != content.count(b"\n"):
         return None
     try:
-        starts = [line[head_bytes] for line in lines]
+        starts = [command[0] for command in commands]
     except IndexError:
         return None
     # No blank, no #, nothing beyond ASCII, which might be a blank as well.
     is_certain = min(starts) > ord("#") and max(starts) < 127 and _is_utf8(content)
-    return Alike(pattern, head_bytes, lines) if is_certain else None
+    return Alike(pattern, commands) if is_certain else None
 
 
 def _is_utf8(content: bytes) -> bool:

@@ -98,8 +98,8 @@ class TaskFile:
             if alike is None:
                 yield from in_pieces(self._slowly(block, on_fault))
             else:
-                numbers = range(block.first_line, block.first_line + len(alike.lines))
-                yield AlikePiece(numbers, alike.pattern, alike.commands())
+                numbers = range(block.first_line, block.first_line + len(alike.commands))
+                yield AlikePiece(numbers, alike.pattern, alike.commands)
 
     def _blocks(self) -> Iterator[Block]:
         self._file.seek(0)
