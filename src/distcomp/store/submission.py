@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -16,6 +17,8 @@ from distcomp.store.wire import Argument, Wire
 BATCH_TASKS = 1000
 IN_FLIGHT = 4
 DUPLICATES_NAMED = 5
+NEW = "-"
+_Item = TypeVar("_Item")
 STATE_OF_LETTER = {
     "t": State.TODO,
     "b": State.TODO,
@@ -107,7 +110,7 @@ class Submission:
 
     def _add(self, spec: TaskSpec, task_id: bytes) -> None:
         if task_id in self._in_batch:
-            self._note_duplicate(task_id)
+            self._note_duplicates([task_id], 1)
             return
         self._in_batch.add(task_id)
         key = (spec.priority, spec.memory_bytes, spec.cores)
@@ -168,25 +171,28 @@ class Submission:
 
     def _unknown(self, chunk: _Chunk, flags: str) -> _Chunk | None:
         """Count the tasks that are known; the others are to be sent again, without them."""
-        rest = _Chunk(chunk.pattern)
-        for task_id, seq, task, flag in zip(chunk.ids, chunk.seqs, chunk.tasks, flags, strict=True):
-            if flag == "-":
-                rest.ids.append(task_id)
-                rest.seqs.append(seq)
-                rest.tasks.append(task)
-            elif flag.isupper():
-                self._note_duplicate(task_id)
-            else:
+        for flag, number in Counter(flags).items():
+            if flag.isupper():
+                self._note_duplicates(_where(chunk.ids, flags, flag), number)
+            elif flag != NEW:
                 state = STATE_OF_LETTER[flag]
-                self.added.known[state] += 1
+                self.added.known[state] += number
                 if state in self._keep:
-                    self.added.known_by_state.setdefault(state, []).append(task_id)
-        return rest if rest.ids else None
+                    self.added.known_by_state.setdefault(state, []).extend(_where(chunk.ids, flags, flag))
+        if NEW not in flags:
+            return None
+        ids, seqs, tasks = (list(_where(items, flags, NEW)) for items in (chunk.ids, chunk.seqs, chunk.tasks))
+        return _Chunk(chunk.pattern, ids, seqs, tasks)
 
-    def _note_duplicate(self, task_id: bytes) -> None:
-        self.added.duplicates += 1
-        if len(self.added.duplicate_ids) < DUPLICATES_NAMED:
-            self.added.duplicate_ids.append(task_id)
+    def _note_duplicates(self, task_ids: Iterable[bytes], number: int) -> None:
+        self.added.duplicates += number
+        room = DUPLICATES_NAMED - len(self.added.duplicate_ids)
+        self.added.duplicate_ids += islice(task_ids, room)
+
+
+def _where(items: Iterable[_Item], flags: str, wanted: str) -> Iterator[_Item]:
+    """The items whose flag is the wanted one."""
+    return (item for item, flag in zip(items, flags, strict=True) if flag == wanted)
 
 
 def _parts(chunk: _Chunk) -> list[_Chunk]:
