@@ -184,14 +184,14 @@ def _read_along(memory: mmap.mmap, written: mmap.mmap, parent: int) -> None:
 
 
 def beside_cache(curve: list[int], seed: int) -> int:
-    """Memory along the curve, and a file of the same size that is read twice meanwhile."""
+    """Memory along the curve, and a file of the same size that is read meanwhile."""
     size_bytes = max(curve) * PAGE_BYTES
     fd, position, piece = sparse_file(size_bytes), 0, bytearray(2**20)
     pages, steps = Pages(anonymous(max(curve)), seed), Steps()
     for step, level in enumerate(curve):
         pages.hold(level)
-        while position < 2 * size_bytes * (step + 1) // len(curve):
-            os.preadv(fd, [piece], position % size_bytes)
+        while position < size_bytes * (step + 1) // len(curve):
+            os.preadv(fd, [piece], position)
             position += len(piece)
         steps.end()
     pages.hold(0)
