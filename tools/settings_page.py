@@ -40,6 +40,10 @@ Sizes are binary: `512M` is 512 * 2^20 bytes, `4G`, `4GB` and `4GiB` are the sam
 
 _WHEN = {
     Applies.NOW: ("Take effect at once", "For attempts that start from then on; running ones go on as they are."),
+    Applies.SUBMISSION: (
+        "Take effect when tasks are submitted",
+        "Tasks that are in the queue keep what they came with.",
+    ),
     Applies.WORKER: ("Take effect when a worker starts", ""),
     Applies.STORE: (
         "Take effect when the store starts",

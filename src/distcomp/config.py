@@ -191,7 +191,10 @@ def _project_name(folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The file has changed. `settings` has the new values of `now`; those of `later` wait for a restart."""
+    """The file has changed. `settings` has the new values of `now`; those of `later` wait for a restart.
+
+    What is used only when tasks are submitted is in neither: nothing that runs has to do with it.
+    """
 
     settings: Settings
     now: tuple[str, ...]
@@ -241,8 +244,8 @@ class SettingsWatcher:
         before, self._loaded = self._loaded.settings, loaded
         changed = [s for s in SETTINGS if getattr(loaded.settings, s.field) != getattr(before, s.field)]
         now = [setting for setting in changed if setting.applies is Applies.NOW]
-        later = [setting for setting in changed if setting.applies is not Applies.NOW]
-        if not changed:
+        later = [setting for setting in changed if setting.applies in (Applies.WORKER, Applies.STORE)]
+        if not now and not later:
             return None
         live = {setting.field: getattr(loaded.settings, setting.field) for setting in now}
         self.settings = msgspec.structs.replace(self.settings, **live)

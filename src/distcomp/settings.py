@@ -25,6 +25,7 @@ class Applies(StrEnum):
     """When a changed setting takes effect."""
 
     NOW = "at once"
+    SUBMISSION = "when tasks are submitted"
     WORKER = "when a worker starts"
     STORE = "when the store starts"
 
@@ -164,7 +165,14 @@ SETTINGS = (
         Applies.WORKER,
     ),
     Setting("shell", "shell", _TEXT, "", "runs shell tasks; empty: /bin/bash, or sh where there is none"),
-    Setting("interpreter", "interpreter", _TEXT, "", "runs python tasks; empty: the one they were submitted with"),
+    Setting(
+        "interpreter",
+        "interpreter",
+        _TEXT,
+        "",
+        "runs python tasks; empty: the Python that submits them",
+        Applies.SUBMISSION,
+    ),
     Setting("timeout", "timeout_s", _duration(), "0", "longest time for an attempt whose task names none; 0: no limit"),
     Setting("kill_grace", "kill_grace_s", _duration(0, 3600), "5s", "time between TERM and KILL"),
     Setting("retries", "retries", _count(0), "2", "how often a task that failed is tried again"),
@@ -176,9 +184,20 @@ SETTINGS = (
         f"wait before the first retry; doubles each time, up to {format_duration(RETRY_BACKOFF_CAP_S)}",
     ),
     Setting(
-        "poison_after", "poison_after", _count(1), "3", "a task that was running on so many nodes as they died fails"
+        "poison_after",
+        "poison_after",
+        _count(1),
+        "3",
+        "a task that was running on so many nodes as they died fails",
+        Applies.WORKER,
     ),
-    Setting("max_tasks", "max_tasks", _count(0), "0", "most attempts at once on a node; 0: 4 per core"),
+    Setting(
+        "max_tasks",
+        "max_tasks",
+        _count(0),
+        "0",
+        "most attempts at once on a node; 0: as many as memory and cores hold, at most 4 per core",
+    ),
     Setting("cores", "cores", Kind(_parse_cores, "{:g}".format), "0", "cores of a node to use; 0: all"),
     Setting("memory", "memory_bytes", _size(_MIB), "0", "memory of a node to use; 0: what it has"),
     Setting("keep_free", "keep_free_fraction", _FRACTION, "3%", "share of a node's memory to keep free"),
@@ -218,6 +237,7 @@ SETTINGS = (
         _choice("debug", "info", "warning", "error"),
         "info",
         "least grave line that is logged",
+        Applies.WORKER,
     ),
 )
 

@@ -218,13 +218,18 @@ class TestAFileThatChanges:
         assert watcher.check() is None
 
     def test_what_needs_a_restart_waits_for_it(self, watcher: SettingsWatcher, tmp_path: Path) -> None:
-        write(tmp_path, 'retries = 1\nlease = "60s"\nproject = "other"')
+        write(tmp_path, 'retries = 1\nlease = "60s"\nproject = "other"\npoison_after = 9\nlog_level = "debug"')
 
         change = watcher.check()
 
         assert isinstance(change, Changed)
-        assert (change.now, set(change.later)) == ((), {"lease", "project"})
+        assert (change.now, set(change.later)) == ((), {"lease", "project", "poison_after", "log_level"})
         assert watcher.settings.lease_s == DEFAULTS.lease_s
+
+    def test_what_only_submissions_use_is_no_news_for_what_runs(self, watcher: SettingsWatcher, tmp_path: Path) -> None:
+        write(tmp_path, 'retries = 1\ninterpreter = "/opt/python"')
+
+        assert watcher.check() is None
 
     def test_a_bad_file_changes_nothing_and_is_told_once(self, watcher: SettingsWatcher, tmp_path: Path) -> None:
         write(tmp_path, "retries = ")
