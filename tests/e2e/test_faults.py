@@ -115,6 +115,33 @@ def test_ctrl_c_twice_gives_back_at_once(sandbox: Sandbox) -> None:
     assert sandbox.json("status")["counts"]["todo"] == 10
 
 
+def test_a_task_cancelled_and_retried_while_it_runs_is_run_again(sandbox: Sandbox) -> None:
+    """The worker must not take the news of the cancelled attempt for that of the new one."""
+    sandbox.write("tasks.txt", "shell:0:0:0:test -e again && echo done >> ran || sleep 611\n")
+    sandbox.start("worker")
+    sandbox.distcomp("submit", "tasks.txt")
+    wait_until(lambda: sandbox.processes("sleep 611"), "the task runs")
+    [task] = sandbox.json("tasks")
+    sandbox.write("again", "")
+    sandbox.distcomp("cancel", task["task_id"])
+    sandbox.distcomp("retry", task["task_id"])
+    wait_until(lambda: sandbox.counts() == {"finished": 1}, "the new attempt finishes", timeout_s=10)
+    assert sandbox.lines("ran") == ["done"]
+
+
+def test_a_draining_worker_starts_nothing_new(sandbox: Sandbox) -> None:
+    sandbox.settings(max_tasks=3)
+    sandbox.distcomp("submit", "--", "sleep 3")
+    worker = sandbox.start("worker")
+    wait_until(lambda: sandbox.processes("sleep 3"), "one task runs, with room for more")
+    worker.send_signal(signal.SIGTERM)
+    wait_until(lambda: sandbox.json("workers")[0]["state"] == "draining", "it drains")
+    sandbox.distcomp("submit", "--", "echo late >> late")
+    worker.wait(timeout=30)
+    assert sandbox.lines("late") == []
+    assert sandbox.json("status")["counts"] | {"finished": 1, "todo": 1} == sandbox.json("status")["counts"]
+
+
 def _said(run: subprocess.Popen[str], word: str) -> bool:
     assert run.stdout is not None
     return word in run.stdout.readline()

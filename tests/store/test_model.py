@@ -17,7 +17,7 @@ from distcomp.model import Claim, JobContext, NodeRoom, State, TaskSpec
 from distcomp.store.keys import declared, prefix
 from distcomp.store.reading import Reading
 from distcomp.store.settlements import AnySettlement
-from distcomp.store.store import Store, StoreLimits, WorkerName
+from distcomp.store.store import Proof, Store, StoreLimits, WorkerName
 from tests.support.values import a_worker, facts, fail, finish, give_back, id_of, identify, retry_later
 
 COMMANDS = [f"task {number}" for number in range(12)]
@@ -170,8 +170,8 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(name=a_name)
     def worker_reconciles(self, name: str) -> None:
         """It knows of all that it holds, so nothing changes."""
-        holds = [claim.task_id for worker, claim in self.held.values() if worker == name]
-        assert self.store.reconcile(self.lives[name], holds) == 0
+        holds = [Proof(claim.task_id, claim.token) for worker, claim in self.held.values() if worker == name]
+        assert self.store.reconcile(self.lives[name], holds) == (0, [])
 
     @rule(name=a_name)
     def renew(self, name: str) -> None:

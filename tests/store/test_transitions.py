@@ -10,12 +10,12 @@ import pytest
 import redis
 
 from distcomp.errors import Ambiguous, LeaseLost, NotFound, StoreRefused
-from distcomp.model import Cause, Claim, JobContext, State, TaskSpec
+from distcomp.model import Cause, Claim, JobContext, NodeRoom, State, TaskSpec
 from distcomp.store.keys import prefix
 from distcomp.store.reading import Reading
 from distcomp.store.scripts import script_names
 from distcomp.store.settlements import AnySettlement, GiveBack
-from distcomp.store.store import Store, WorkerLeaseLost
+from distcomp.store.store import Proof, Store, WorkerLeaseLost
 from tests.support.values import (
     PLENTY,
     a_worker,
@@ -289,11 +289,42 @@ def test_what_the_store_forgot_that_it_was_told_goes_back(store: Store, client: 
     """A server that crashed may have lost a report that it had taken: then nobody runs the task any more."""
     submit(store, "told", "runs")
     told, runs = store.claim(registered(store), room(2)).claims
-    assert store.reconcile(a_worker(), [runs.task_id]) == 1
+    assert store.reconcile(a_worker(), [Proof(runs.task_id, runs.token)]) == (1, [])
     assert reading.task(told.task_id).state is State.TODO
     assert store.settle([finish(runs)]) == ["ok"]
     with pytest.raises(LeaseLost):
         store.reconcile(a_worker(life="0"), [])
+
+
+def test_what_the_store_forgot_that_it_gave_is_to_be_killed(store: Store) -> None:
+    """It has lost the claim, so somebody else may run the task by now."""
+    submit(store, "t")
+    claim = only_claim(store)
+    store.settle([give_back(claim)])
+    again = only_claim(store)
+    old, new = Proof(claim.task_id, claim.token), Proof(again.task_id, again.token)
+    assert store.reconcile(a_worker(), [old, new]) == (0, [old])
+
+
+def test_a_retry_after_a_cancel_is_another_attempt_with_another_number(store: Store, reading: Reading) -> None:
+    submit(store, "t")
+    first = only_claim(store)
+    list(store.cancel([first.task_id]))
+    list(store.retry([first.task_id]))
+    second = only_claim(store)
+    assert (second.attempt, second.token != first.token) == (2, True)
+    store.settle([fail(second)])
+    list(store.retry([first.task_id]))
+    assert only_claim(store).attempt == 3
+
+
+def test_a_class_that_was_emptied_does_not_begin_as_starving(store: Store, client: redis.Redis) -> None:
+    submit(store, TaskSpec("big", memory_bytes=8 * GIB))
+    worker, small = registered(store), NodeRoom(2, GIB, 4, 10 * GIB, 4)
+    store.claim(worker, small)
+    assert client.hlen(prefix("test") + "passed") == 1
+    store.claim(worker, PLENTY)
+    assert client.hlen(prefix("test") + "passed") == 0
 
 
 def test_tokens_are_not_given_twice_by_a_server_that_lost_its_counter(store: Store, client: redis.Redis) -> None:
@@ -320,7 +351,7 @@ def test_a_cancelled_attempt_is_taken_from_its_worker_which_hears_of_it_once(sto
     submit(store, "t")
     claim = only_claim(store)
     assert list(store.cancel([claim.task_id])) == [(claim.task_id, "ok")]
-    assert store.renew(a_worker(), b"{}") == [claim.task_id]
+    assert store.renew(a_worker(), b"{}") == [(claim.task_id, claim.token)]
     assert store.renew(a_worker(), b"{}") == []
     assert store.settle([finish(claim)]) == ["lease_lost"]
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from distcomp.clock import SystemClock
+from distcomp.errors import StoreUnavailable
 from distcomp.model import Claim, State
 from distcomp.store.keys import prefix
 from distcomp.store.reading import Reading
-from distcomp.store.store import Store, StoreLimits
+from distcomp.store.store import Proof, Store, StoreLimits
 from distcomp.worker.courier import Courier
 from distcomp.worker.doorbell import Doorbell
 from distcomp.worker.spool import Spool
@@ -24,18 +25,18 @@ from tests.support.waiting import wait_until
 class Desk:
     """A worker's side of a courier: asks, and gathers what comes."""
 
-    def __init__(self, server: Server, folder: Path) -> None:
-        self.server, self.spool = server, Spool(folder / "spool")
+    def __init__(self, server: Server, folder: Path, lease_s: float = 2) -> None:
+        self.server, self.spool, self.lease_s = server, Spool(folder / "spool"), lease_s
         self.woken = threading.Event()
         self.claims: list[Claim] = []
-        self.revoked: list[str] = []
+        self.revoked: list[Proof] = []
         self.lost = 0
         name = a_worker()
         self.courier = Courier(self.connect, name, self.spool, SystemClock(), self.woken.set)
         self.courier.start(facts(name))
 
     def connect(self) -> Store:
-        return Store(self.server.client(), "test", StoreLimits(lease_s=2))
+        return Store(self.server.client(), "test", StoreLimits(lease_s=self.lease_s))
 
     def gather(self) -> Desk:
         news = self.courier.news()
@@ -170,7 +171,54 @@ def test_a_worker_hears_what_was_cancelled(desk: Desk, store: Store) -> None:
     desk.ask(1)
     wait_until(lambda: desk.gather().claims, "the claim arrives")
     list(store.cancel([desk.claims[0].task_id]))
-    wait_until(lambda: desk.gather().revoked == [desk.claims[0].task_id], "the worker is told")
+    [claim] = desk.claims
+    wait_until(lambda: desk.gather().revoked == [(claim.task_id, claim.token)], "the worker is told")
+
+
+def test_a_worker_hears_at_once_what_was_cancelled(
+    store: Store, server: Server, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Not with the next heartbeat, which may be minutes away."""
+    desk = Desk(server, tmp_path, lease_s=3600)
+    bell = Doorbell(server.client, "test", desk.courier.ring)
+    bell.start()
+    request.addfinalizer(lambda: desk.courier.stop(5))
+    request.addfinalizer(bell.stop)
+    wait_until(lambda: server.client().pubsub_numsub(prefix("test") + "wake")[0][1] == 1, "the bell is connected")
+    submit(store, "t")
+    desk.ask(1)
+    wait_until(lambda: desk.gather().claims, "the claim arrives")
+    list(store.cancel([desk.claims[0].task_id]))
+    wait_until(lambda: desk.gather().revoked, "the worker is told", timeout_s=2)
+
+
+def test_who_is_to_start_nothing_is_given_nothing_whoever_rings(desk: Desk, store: Store) -> None:
+    """A draining worker must not claim what was submitted meanwhile."""
+    desk.ask(4)
+    wait_until(lambda: desk.courier._is_dry, "there is nothing to claim")
+    desk.courier.ask_nothing()
+    submit(store, "t")
+    desk.courier.ring()
+    desk.courier.report(finish(a_claim()))
+    wait_until(lambda: not desk.courier._outbox, "a round trip is made")
+    assert Reading(store).counts()[State.TODO] == 1
+
+
+def test_a_courier_that_never_started_can_be_stopped(server: Server, tmp_path: Path) -> None:
+    def refuse() -> Store:
+        raise StoreUnavailable("no store")
+
+    courier = Courier(refuse, a_worker(), Spool(tmp_path / "spool"), SystemClock(), lambda: None)
+    with pytest.raises(StoreUnavailable):
+        courier.start(b"{}")
+    assert courier.stop(1)
+
+
+def test_an_error_that_nobody_expected_reaches_the_worker_and_keeps_its_reports(desk: Desk, store: Store) -> None:
+    desk.courier._store = None
+    desk.courier._connect = lambda: 1 / 0  # type: ignore[assignment, return-value]
+    desk.courier.report(finish(a_claim()))
+    wait_until(lambda: desk.courier.news().refusal, "the worker hears of it")
 
 
 def test_leaving_gives_back_what_was_claimed_on_the_last_trip(desk: Desk, store: Store) -> None:
@@ -194,6 +242,17 @@ def test_a_report_written_half_is_left_out(tmp_path: Path) -> None:
     assert [settlement.token for settlement in batch] == [0, 1]
     spool.clear()
     assert not spool
+
+
+def test_zeros_at_the_end_of_the_spool_do_not_stop_the_next_worker(tmp_path: Path) -> None:
+    """What a machine that lost power may leave."""
+    spool = Spool(tmp_path / "spool")
+    spool.add([finish(a_claim(1))])
+    for tail in (bytes(8), b"\0\0\0\3abc"):
+        with (tmp_path / "spool").open("ab") as file:
+            file.write(tail)
+        [[settlement]] = spool.batches()
+        assert settlement.token == 1
 
 
 def test_a_full_disk_keeps_reports_out_of_the_spool_whole(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from distcomp.model import Cause, Claim, Outcome
+from distcomp.model import Cause, Outcome
 
 
 class Settlement(msgspec.Struct, frozen=True, tag=True):
@@ -52,8 +52,3 @@ class GiveBack(Settlement, frozen=True):
 
 
 AnySettlement = Finish | Fail | RetryLater | GiveBack
-
-
-def proof(claim: Claim) -> tuple[str, int]:
-    """What a settlement shows to prove that the attempt is its own."""
-    return claim.task_id, claim.token

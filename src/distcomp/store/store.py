@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -51,6 +51,17 @@ class Claimed:
 
     claims: list[Claim]
     next_due_s: float | None
+
+
+class Proof(NamedTuple):
+    """One claim of a task: no two have the same token."""
+
+    task_id: str
+    token: int
+
+
+def _proof(member: bytes) -> Proof:
+    return Proof(member[:8].hex(), int.from_bytes(member[8:]))
 
 
 class Tries(msgspec.Struct, frozen=True):
@@ -138,8 +149,8 @@ class Store:
         while self.wire.run_script("register", *args) == b"again":
             pass
 
-    def renew(self, name: WorkerName, facts: bytes) -> list[str]:
-        """Say that the worker lives. Returns ids of tasks that were taken from it: their attempts are to be killed.
+    def renew(self, name: WorkerName, facts: bytes) -> list[Proof]:
+        """Say that the worker lives. Returns what was taken from it: those attempts are to be killed.
 
         Raises:
             LeaseLost: the worker was believed dead. Nothing that it runs is its own any more.
@@ -147,19 +158,21 @@ class Store:
         reply = self.wire.run_script("renew", name.worker, name.incarnation, facts, self._lease_ms())
         if reply == b"lease_lost":
             raise LeaseLost(f"The lease of worker {name.worker} has ended.")
-        return [task_id.hex() for task_id in reply]
+        return [_proof(member) for member in reply]
 
-    def reconcile(self, name: WorkerName, holds: Iterable[str]) -> int:
-        """Return what the store believes the worker to hold beyond `holds`: running -> todo. How many tasks.
+    def reconcile(self, name: WorkerName, holds: Iterable[Proof]) -> tuple[int, list[Proof]]:
+        """Return what the store believes the worker to hold beyond `holds`: running -> todo.
+
+        Returns how many tasks that were, and which of `holds` are not the worker's: those attempts are to be killed.
 
         Raises:
             LeaseLost: the worker was believed dead.
         """
-        ids = [bytes.fromhex(task_id) for task_id in holds]
-        reply = self.wire.run_script("reconcile", name.worker, name.incarnation, self.limits.poison_nodes, *ids)
+        members = [bytes.fromhex(task_id) + token.to_bytes(8) for task_id, token in holds]
+        reply = self.wire.run_script("reconcile", name.worker, name.incarnation, self.limits.poison_nodes, *members)
         if reply == b"lease_lost":
             raise LeaseLost(f"The lease of worker {name.worker} has ended.")
-        return int(reply)
+        return int(reply[0]), [_proof(member) for member in reply[1]]
 
     def leave(self, name: WorkerName) -> str:
         """End a worker's life: 'ok', 'busy' (it still holds tasks; nothing was written) or 'lease_lost'."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 Argument = bytes | str | int | float
 Command = tuple[Argument, ...]
 _MISSING = object()
-_TEMPORARY = ("MISCONF", "LOADING", "READONLY", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "OOM")
+# Not only at the start: Redis 6.2 puts what a script's command answered into a message of its own.
+_TEMPORARY = re.compile(r"\b(MISCONF|LOADING|READONLY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|BUSY|OOM)\b")
 
 
 class Wire:
@@ -121,7 +123,7 @@ class Wire:
             raise StoreUnavailable(f"The store does not answer: {_said(error)}.") from error
         except exceptions.ResponseError as error:
             self.close()
-            if str(error).startswith(_TEMPORARY):
+            if _TEMPORARY.search(str(error)):
                 raise StoreUnavailable(f"The store cannot serve now: {_said(error)}.") from error
             raise StoreRefused(f"The store answered: {_said(error)}.") from error
 

@@ -6,6 +6,7 @@ While the store is away the attempts go on; what they report is kept on disk unt
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from distcomp.clock import Clock
 from distcomp.errors import DistcompError, LeaseLost, StoreUnavailable
 from distcomp.model import Cause, Claim, NodeRoom
 from distcomp.store.settlements import AnySettlement, Fail, GiveBack, RetryLater
-from distcomp.store.store import Store, WorkerLeaseLost, WorkerName
+from distcomp.store.store import Proof, Store, WorkerLeaseLost, WorkerName
 from distcomp.worker.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ LINGER_S = 0.1
 BATCH = 400
 REAP_EVERY_S = 2.0
 RETRY_FIRST_S, RETRY_CAP_S = 0.05, 2.0
+REVOKED = b"revoked"
 
 
 @dataclass(slots=True)
@@ -31,7 +33,7 @@ class News:
     """What the courier brought since the worker last asked."""
 
     claims: list[Claim] = field(default_factory=list)
-    revoked: list[str] = field(default_factory=list)
+    revoked: list[Proof] = field(default_factory=list)
     is_lease_lost: bool = False
     refusal: DistcompError | None = None
 
@@ -55,9 +57,11 @@ class Courier:
         self._outbox: list[AnySettlement] = []
         self._oldest_report_s = 0.0
         self._room: NodeRoom | None = None
-        self._is_idle = self._is_dry = self._is_claiming = self._was_refused = False
+        self._is_idle = self._is_dry = self._is_claiming = self._was_refused = self._is_silent = False
         self._facts = b"{}"
-        self._holds: set[str] = set()
+        self._holds: dict[str, int] = {}
+        self._rings = self._rings_before = 0
+        self._give_up_at_s = math.inf
         self._news = News()
         self._due_s: float | None = None
         self._renew_at_s = self._reap_at_s = 0.0
@@ -96,14 +100,22 @@ class Courier:
             if self._is_claiming or self._news.claims:
                 self._was_refused = True
                 return
-            self._room, self._is_idle = room, is_idle
+            self._room, self._is_idle, self._is_silent = room, is_idle, False
             if room.attempts > 0 and (is_idle or not self._is_dry):
                 self._changed.notify()
 
-    def ring(self) -> None:
-        """There may be work: ask again. From any thread."""
+    def ask_nothing(self) -> None:
+        """Take back what was asked: the node is to start nothing now."""
+        with self._changed:
+            self._room, self._is_silent = None, True
+
+    def ring(self, word: bytes = b"") -> None:
+        """There may be work: ask again. From any thread. `word` is what the store published."""
         with self._changed:
             self._is_dry = False
+            self._rings += 1
+            if word == REVOKED:
+                self._renew_at_s = 0.0
             self._changed.notify()
 
     def say(self, facts: bytes) -> None:
@@ -128,15 +140,33 @@ class Courier:
     def stop(self, wait_s: float) -> bool:
         """Deliver what is left, for at most `wait_s`, and leave. False: some reports stay on disk."""
         with self._changed:
-            self._is_stopping, self._room = True, None
+            self._is_stopping, self._room, self._is_silent = True, None, True
+            self._give_up_at_s = self._clock.monotonic_s() + wait_s
             self._changed.notify_all()
         self._may_begin_life.set()
-        self._thread.join(wait_s)
+        if self._thread.ident is not None:
+            self._thread.join(wait_s + RETRY_CAP_S)
         return not self._thread.is_alive() and not self._spool
 
     # The courier's thread
 
     def _run(self) -> None:
+        try:
+            self._go_to_and_fro()
+        except DistcompError as error:
+            self._end_with(error)
+        except Exception as error:  # The boundary of a thread: the worker must hear of it, and end.
+            log.exception("the courier has failed")
+            self._end_with(DistcompError(f"The worker's connection to the store has failed: {error!r}."))
+
+    def _end_with(self, error: DistcompError) -> None:
+        with self._changed:
+            outbox, self._outbox = self._outbox, []
+            self._news.refusal = error
+        self._keep(outbox)
+        self._wake()
+
+    def _go_to_and_fro(self) -> None:
         retry_s = RETRY_FIRST_S
         while True:
             settlements, room, is_last = self._next_trip()
@@ -149,16 +179,20 @@ class Courier:
             except StoreUnavailable as error:
                 log.warning("%s Attempts go on; trying again in %.2g s.", error, retry_s)
                 self._disconnect()
-                with self._changed:
-                    if self._changed.wait_for(lambda: self._is_stopping, retry_s):
-                        self._keep(self._outbox)
-                        return
+                if not self._wait_to_retry(retry_s):
+                    return
                 retry_s = min(RETRY_CAP_S, retry_s * 2)
-            except DistcompError as error:
-                with self._changed:
-                    self._news.refusal = error
-                self._wake()
-                return
+
+    def _wait_to_retry(self, retry_s: float) -> bool:
+        """False: the worker is told to stop, and has waited for the store as long as it would."""
+        with self._changed:
+            was_stopping = self._is_stopping
+            self._changed.wait_for(lambda: self._is_stopping and not was_stopping, retry_s)
+            if self._clock.monotonic_s() < self._give_up_at_s:
+                return True
+            outbox, self._outbox = self._outbox, []
+        self._keep(outbox)
+        return False
 
     def _next_trip(self) -> tuple[list[AnySettlement], NodeRoom | None, bool]:
         """Sleep until there is a reason to go; then take what is to be carried."""
@@ -170,7 +204,7 @@ class Courier:
             room, self._room = self._room, None
             if room is None or room.attempts < 1:
                 return settlements, None, self._is_stopping and not self._outbox
-            self._is_claiming, self._is_idle = True, False
+            self._is_claiming, self._is_idle, self._rings_before = True, False, self._rings
             return settlements, room, False
 
     def _wait_s(self) -> float:
@@ -190,7 +224,7 @@ class Courier:
             store = self._store or self._reopen()
             self._deliver_spool(store)
             self._exchange(store, settlements, room)
-        except StoreUnavailable:
+        except DistcompError:
             self._keep(settlements)
             raise
         finally:
@@ -215,14 +249,15 @@ class Courier:
         self._read_words(store, settlements, words)
         if room is None:
             return
-        self._holds.update(claim.task_id for claim in claimed.claims)
+        self._holds.update((claim.task_id, claim.token) for claim in claimed.claims)
         with self._changed:
-            self._is_dry = len(claimed.claims) < room.attempts
+            # Who rang while the answer was on its way may have brought what the answer did not see.
+            self._is_dry = len(claimed.claims) < room.attempts and self._rings == self._rings_before
             self._due_s = None
             if claimed.next_due_s is not None:
                 self._due_s = self._clock.monotonic_s() + claimed.next_due_s
             self._news.claims += claimed.claims
-            if not claimed.claims and self._room is None and not self._is_stopping:
+            if not claimed.claims and self._room is None and not self._is_silent:
                 # Nothing has changed for the worker, so nothing wakes it: the question stands until the bell rings.
                 self._room = room
         if claimed.claims:
@@ -230,7 +265,8 @@ class Courier:
 
     def _read_words(self, store: Store, settlements: list[AnySettlement], words: list[str]) -> None:
         """What was reported is no longer held; a task that no node is left for fails after all."""
-        self._holds.difference_update(settlement.task_id for settlement in settlements)
+        for settlement in settlements:
+            self._let_go(Proof(settlement.task_id, settlement.token))
         nowhere = [
             Fail(settlement.task_id, settlement.token, settlement.outcome)
             for settlement, word in zip(settlements, words, strict=True)
@@ -261,11 +297,21 @@ class Courier:
         except LeaseLost:
             self._lose_lease(store)
             return
-        if revoked:
-            self._holds.difference_update(revoked)
-            with self._changed:
-                self._news.revoked += revoked
-            self._wake()
+        self._revoke(revoked)
+
+    def _revoke(self, revoked: list[Proof]) -> None:
+        if not revoked:
+            return
+        for proof in revoked:
+            self._let_go(proof)
+        with self._changed:
+            self._news.revoked += revoked
+        self._wake()
+
+    def _let_go(self, proof: Proof) -> None:
+        """Of this claim of the task, not of a later one."""
+        if self._holds.get(proof.task_id) == proof.token:
+            del self._holds[proof.task_id]
 
     def _lose_lease(self, store: Store) -> None:
         """Wait until the worker has killed what is no longer its own, then begin a new life."""
@@ -275,8 +321,9 @@ class Courier:
             self._outbox, self._room = [], None
         self._holds.clear()
         self._wake()
-        self._may_begin_life.wait()
-        self._may_begin_life.clear()
+        if not self._is_stopping:
+            self._may_begin_life.wait()
+            self._may_begin_life.clear()
         if not self._is_stopping:
             self._begin_life(store)
 
@@ -299,12 +346,15 @@ class Courier:
         store = self._open()
         self._deliver_spool(store)
         try:
-            forgotten = store.reconcile(self._current, self._holds)
+            forgotten, not_ours = store.reconcile(self._current, [Proof(*held) for held in self._holds.items()])
         except LeaseLost:
             self._lose_lease(store)
             return store
-        if forgotten:
-            log.warning("the store had forgotten %d reports: those tasks run again", forgotten)
+        if forgotten or not_ours:
+            log.warning(
+                "the store had forgotten %d reports and %d claims: those tasks run again", forgotten, len(not_ours)
+            )
+        self._revoke(not_ours)
         return store
 
     def _disconnect(self) -> None:

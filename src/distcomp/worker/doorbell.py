@@ -17,12 +17,12 @@ RETRY_S = 1.0
 
 
 class Doorbell:
-    """Calls `ring` from its own thread whenever tasks may have become claimable.
+    """Calls `ring` from its own thread whenever tasks may have become claimable, or were taken from workers.
 
     Messages sent while it was not connected are lost, so it also rings after each connection.
     """
 
-    def __init__(self, connect: Callable[[], Any], project: str, ring: Callable[[], None]) -> None:
+    def __init__(self, connect: Callable[[], Any], project: str, ring: Callable[[bytes], None]) -> None:
         self._connect, self._ring = connect, ring
         self._channel = prefix(project) + WAKE_CHANNEL
         self._stopping = threading.Event()
@@ -59,7 +59,7 @@ class Doorbell:
             channel.subscribe(self._channel)
             self._socket = channel.connection._sock
             channel.get_message(timeout=QUIET_S)
-            self._ring()
+            self._ring(b"connected")
             while not self._stopping.is_set():
-                if channel.get_message(timeout=QUIET_S):
-                    self._ring()
+                if message := channel.get_message(timeout=QUIET_S):
+                    self._ring(message["data"])

@@ -17,6 +17,7 @@ from distcomp.runner.attempt import Ended, NodeRefused, RunningAttempt
 from distcomp.runner.runner import Runner
 from distcomp.runner.wakeup import Wakeup
 from distcomp.store.settlements import AnySettlement, Fail, Finish, GiveBack, RetryLater
+from distcomp.store.store import Proof
 from distcomp.worker.courier import Courier, News
 from distcomp.worker.outlook import Outlook
 from distcomp.worker.pace import Pace
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 UNSTARTED_S = 2.0
 """A claim that could not be started for so long goes back: another node may have room."""
 QUIET_LOOK_S = 2.0
+REFUSED_S = 1.0
+"""How long nothing is started after the node had no process, descriptor or memory left for an attempt."""
 
 
 class Stop(IntEnum):
@@ -55,7 +58,7 @@ class Worker:
         self._backlog: deque[Waiting] = deque()
         self._looked_at: frozenset[int] = frozenset()
         self._most = 0
-        self._look_at_s = 0.0
+        self._look_at_s = self._refused_until_s = 0.0
         self._is_between_lives = False
         self._stop = Stop.NOT
         self._leash: int | None = None
@@ -101,8 +104,8 @@ class Worker:
         if self._is_between_lives and not self._running:
             self._is_between_lives = False
             self._courier.begin_new_life()
-        for task_id in news.revoked:
-            self._revoke(task_id)
+        for proof in news.revoked:
+            self._revoke(proof)
         now_s = self._clock.monotonic_s()
         self._backlog += [Waiting(claim, now_s) for claim in news.claims]
         if news.refusal is not None:
@@ -159,6 +162,8 @@ class Worker:
 
     def _start_claimed(self) -> None:
         held_up: list[Waiting] = []
+        if self._starts_nothing():
+            return
         while self._backlog and len(self._running) < max(1, self._most):
             waiting = self._backlog.popleft()
             # Cancelled and retried at once: the attempt that is being killed must be gone first.
@@ -172,13 +177,15 @@ class Worker:
         try:
             self._running[claim.task_id] = self._runner.start(claim)
         except NodeRefused as refused:
-            log.warning("%s The task goes back.", refused)
+            log.warning("%s The task goes back; nothing is started for %g s.", refused, REFUSED_S)
+            self._refused_until_s = self._clock.monotonic_s() + REFUSED_S
             self._courier.report(GiveBack(claim.task_id, claim.token, Cause.DRAINED))
             return False
         return True
 
     def _ask_for_work(self) -> None:
-        if self._stop is not Stop.NOT or self._is_between_lives or self._outlook.trouble:
+        if self._starts_nothing():
+            self._courier.ask_nothing()
             return
         ahead = self._pace.ahead(self._most)
         if len(self._backlog) > ahead // 2:
@@ -186,6 +193,11 @@ class Worker:
         room = self._room(self._loads() + self._loads_to_come())
         room = msgspec.structs.replace(room, attempts=room.attempts + ahead)
         self._courier.ask(room, is_idle=not self._backlog)
+
+    def _starts_nothing(self) -> bool:
+        """Is the worker ending, waiting for its own attempts to be gone, or is its node in trouble?"""
+        is_refused = self._clock.monotonic_s() < self._refused_until_s
+        return self._stop is not Stop.NOT or self._is_between_lives or bool(self._outlook.trouble) or is_refused
 
     def _room(self, loads: list[packing.Load]) -> NodeRoom:
         return packing.room(self._outlook.use(self._pace.typical_cores), loads, self._outlook.limits)
@@ -211,9 +223,11 @@ class Worker:
             for claim in claims
         ]
 
-    def _revoke(self, task_id: str) -> None:
-        self._backlog = deque(waiting for waiting in self._backlog if waiting.claim.task_id != task_id)
-        if attempt := self._running.get(task_id):
+    def _revoke(self, proof: Proof) -> None:
+        """Of this claim only: the task may be claimed anew by now."""
+        self._backlog = deque(waiting for waiting in self._backlog if waiting.claim.token != proof.token)
+        attempt = self._running.get(proof.task_id)
+        if attempt is not None and attempt.claim.token == proof.token:
             self._runner.kill(attempt, Cause.CANCELLED, "cancelled")
 
     def _kill_all(self, cause: Cause, reason: str) -> None:

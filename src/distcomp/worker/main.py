@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import resource
 import secrets
 import signal
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from distcomp.store.store import Store, WorkerName
 from distcomp.worker.courier import Courier
 from distcomp.worker.doorbell import Doorbell
 from distcomp.worker.loop import Stop, Worker
-from distcomp.worker.node import node_lock, node_name
+from distcomp.worker.node import node_lock, node_name, usable_cores
 from distcomp.worker.outlook import Outlook
 from distcomp.worker.spool import Spool
 
@@ -62,6 +63,7 @@ def run_worker(project: Project, *, wait: bool = False, leash: int | None = None
 
 def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | None) -> None:
     clock, folder = SystemClock(), project.folder.node(node)
+    _allow_descriptors(project.settings.max_tasks or 4 * usable_cores())
     outlook = Outlook(node, folder.path, project.watcher(), NodeMemoryReader(), clock)
     spool = Spool(folder.spool / "reports")
     life = WorkerName(node, secrets.token_hex(4), node)
@@ -93,6 +95,15 @@ def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | 
         if not courier.stop(FAREWELL_S):
             log.warning("some reports could not be delivered: they stay in %s for the next worker", folder.spool)
         log.info("worker of %s left %s", project.name, node)
+
+
+def _allow_descriptors(attempts: int) -> None:
+    """Two files for each attempt, and some for the worker: more than many systems grant unasked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * attempts + 256
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _marker(project: Project, node: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -12,7 +13,7 @@ from distcomp.store.settlements import AnySettlement
 
 BATCH = 500
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(AnySettlement)
+_decoder: msgspec.msgpack.Decoder[AnySettlement] = msgspec.msgpack.Decoder(AnySettlement)
 
 
 class Spool:
@@ -48,21 +49,31 @@ class Spool:
         return self._path.exists()
 
     def batches(self) -> Iterator[list[AnySettlement]]:
-        """What is kept, oldest first."""
+        """What is kept, oldest first, up to the first that was not written whole."""
         if not self:
             return
+        batch: list[AnySettlement] = []
         with self._path.open("rb") as file:
-            batch: list[AnySettlement] = []
-            while (length := file.read(4)) and len(packed := file.read(int.from_bytes(length))) == int.from_bytes(
-                length
-            ):
-                batch.append(_decoder.decode(packed))
+            while (settlement := _next(file)) is not None:
+                batch.append(settlement)
                 if len(batch) == BATCH:
                     yield batch
                     batch = []
-            if batch:
-                yield batch
+        if batch:
+            yield batch
 
     def clear(self) -> None:
         """All of it was delivered."""
         self._path.unlink(missing_ok=True)
+
+
+def _next(file: BinaryIO) -> AnySettlement | None:
+    length = int.from_bytes(file.read(4))
+    packed = file.read(length)
+    # Zeros instead of a length: what a machine that lost power may leave at the end of a file.
+    if not length or len(packed) < length:
+        return None
+    try:
+        return _decoder.decode(packed)
+    except msgspec.DecodeError:
+        return None

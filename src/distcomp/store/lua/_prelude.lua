@@ -73,6 +73,7 @@ local function refresh_head(class)
     call('ZADD', key.heads, first[2], class)
   else
     call('ZREM', key.heads, class)
+    call('HDEL', key.passed, class)
   end
 end
 

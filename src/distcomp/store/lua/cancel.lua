@@ -3,7 +3,7 @@
 -- KEYS  1 prefix
 -- ARGV  task ids
 -- Returns a word per task: 'ok', 'unknown', or the state it ended in before ('finished', 'failed', 'cancelled').
-local replies, cancelled = {}, 0
+local replies, cancelled, revoked = {}, 0, false
 
 local function cancel(id)
   local entry = call('HGET', key.tasks, id)
@@ -16,9 +16,11 @@ local function cancel(id)
   if state == 'running' then
     local worker = sub(entry, 28)
     call('SREM', key.held .. worker, id)
-    call('SADD', key.revoked .. worker, id)
     local tries = tries_of(id)
-    local _, attempt = unpack_struct(RUNNING, entry, 8)
+    local token, attempt = unpack_struct(RUNNING, entry, 8)
+    -- With the token: the worker may have claimed the task anew by the time that it hears of this.
+    call('SADD', key.revoked .. worker, id .. pack('>I8', token))
+    revoked = true
     tries.attempts = attempt
     call('HSET', key.tries, id, cjson.encode(tries))
   else
@@ -42,5 +44,5 @@ for i, id in ipairs(ARGV) do
   if replies[i] == 'ok' then cancelled = cancelled + 1 end
 end
 write_counters('cancelled', cancelled)
-if cancelled > 0 then wake_workers() end
+if revoked then call('PUBLISH', key.wake_channel, 'revoked') end
 return replies

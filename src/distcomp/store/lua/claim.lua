@@ -152,7 +152,7 @@ local function take_from(class, limit)
   class.changed = true
 end
 
-while #claimed < wanted and budget > 0 and #aside < 64 do
+while #claimed < wanted and budget > 0 and #aside < 1000 do
   local class, limit = choose()
   if not class then break end
   take_from(class, limit)

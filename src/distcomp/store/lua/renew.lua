@@ -2,8 +2,8 @@
 --
 -- KEYS  1 prefix
 -- ARGV  1 worker   2 incarnation   3 facts (JSON)   4 lease (ms)
--- Returns 'lease_lost' when this life of the worker was reaped: nothing it runs is its own any more; else the ids of
--- the tasks that were taken from it since it last asked, for it to kill.
+-- Returns 'lease_lost' when this life of the worker was reaped: nothing it runs is its own any more; else what was
+-- taken from it since it last asked, for it to kill: 8 bytes of task id and 8 of token each.
 local worker = ARGV[1]
 if call('HGET', key.incarnations, worker) ~= ARGV[2] then return 'lease_lost' end
 call('HSET', key.workers, worker, ARGV[3])

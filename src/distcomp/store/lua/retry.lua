@@ -14,8 +14,9 @@ local function retry(id)
   local _, index = unpack_struct(PLACE, place)
   local tries = tries_of(id)
   if #entry > 7 then
-    tries.attempts = tries.attempts + 1
-    remember_past(id, sub(entry, 8))
+    local outcome = sub(entry, 8)
+    tries.attempts = math.max(tries.attempts, cmsgpack.unpack(outcome).attempt)
+    remember_past(id, outcome)
   end
   tries.failures, tries.returns, tries.away, tries.lost_on = 0, 0, nil, nil
   call('HSET', key.tries, id, cjson.encode(tries))
