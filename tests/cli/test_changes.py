@@ -41,7 +41,7 @@ def test_a_running_attempt_is_killed_when_its_task_is_cancelled(sandbox: Sandbox
     wait_until(lambda: sandbox.counts() == {"running": 1}, "it runs")
     assert sandbox.distcomp("cancel", "--all").stdout == "1 task cancelled\n"
     output, _ = run.communicate(timeout=60)
-    assert run.returncode == 0, output
+    assert run.returncode == 1, output
     assert "1 cancelled" in output
 
 

@@ -108,9 +108,10 @@ def test_a_bug_is_one_line_and_a_report(sandbox: Sandbox) -> None:
 
 def test_a_reader_that_goes_away_is_no_error(kept: Sandbox) -> None:
     kept.distcomp("submit", "--plain", "-", stdin="".join(f"true {n}\n" for n in range(5000)))
-    command = f"{' '.join(DISTCOMP)} tasks | head -1"
-    done = subprocess.run(["sh", "-c", command], cwd=kept.folder, capture_output=True, text=True)
-    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+    command = f"{' '.join(DISTCOMP)} tasks | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=kept.folder, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[1:] == ["141"]
 
 
 def test_a_full_disk_behind_stdout_is_said(kept: Sandbox) -> None:

@@ -76,10 +76,13 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     """With typer's own handling of wrong usage (exit code 2), which it shows itself."""
-    command = typer.main.get_command(app)
+    command, stdout = typer.main.get_command(app), sys.stdout
     try:
         command.main(arguments or ["--help"], prog_name="distcomp")
     except SystemExit as end:
+        # When whoever reads our output is gone, typer puts something quiet in the place of stdout.
+        if sys.stdout is not stdout:
+            return PIPE_CLOSED
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
 

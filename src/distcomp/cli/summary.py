@@ -55,10 +55,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """0 when all tasks have finished or were cancelled, 130 when interrupted, else 1."""
+        """0 when all tasks have finished, 130 when interrupted, else 1."""
         if self.outcome == "interrupted":
             return 130
-        return 1 if self.outcome == "stuck" or self.counts[State.FAILED] else 0
+        return int(any(number for state, number in self.counts.items() if state is not State.FINISHED))
 
 
 def failure_groups(client: Client, jobs: Sequence[int] | None) -> tuple[FailureGroup, ...]:
