@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from benchmarks import dispatch, idle, packing, queue, replay, storms
-from benchmarks.support import LeftOut, Line
+from benchmarks import dispatch, idle, packing, queue, replay, storms, traces
+from benchmarks.support import LeftOut, Row
 
-BENCHMARKS: dict[str, Callable[[], list[Line]]] = {
+BENCHMARKS: dict[str, Callable[[], Sequence[Row]]] = {
     "dispatch": dispatch.run,
     "queue": queue.run,
     "idle": idle.run,
     "packing": packing.run,
     "storms": storms.run,
     "replay": replay.run,
+    "traces": traces.run,
 }
 
 
@@ -37,11 +38,7 @@ def main(names: list[str]) -> int:
             continue
         for line in lines:
             kept = kept and line.is_kept
-            mark = "ok" if line.is_kept else "MISS"
-            print(
-                f"{mark:4} {line.name:55} {line.value:9.3g} {line.relation:>3} {line.bound:<5g}  {line.detail}",
-                flush=True,
-            )
+            print(line, flush=True)
     return 0 if kept else 1
 
 

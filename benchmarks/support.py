@@ -40,6 +40,30 @@ class Line:
         """Is the value on the right side of the bound?"""
         return self.value <= self.bound if self.relation == "<=" else self.value >= self.bound
 
+    def __str__(self) -> str:
+        mark = "ok" if self.is_kept else "MISS"
+        return f"{mark:4} {self.name:55} {self.value:9.3g} {self.relation:>3} {self.bound:<5g}  {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line of the table without a bound: what users should know, and nothing that could be missed."""
+
+    name: str
+    value: float
+    detail: str = ""
+
+    @property
+    def is_kept(self) -> bool:
+        """There is nothing to keep."""
+        return True
+
+    def __str__(self) -> str:
+        return f"{'note':4} {self.name:55} {self.value:9.3g} {'':>3} {'':5}  {self.detail}"
+
+
+Row = Line | Note
+
 
 class Project:
     """A project in a folder of its own, whose server stays on until the end."""
