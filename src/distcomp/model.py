@@ -144,13 +144,17 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class NodeRoom(msgspec.Struct, frozen=True):
-    """What a worker can take now, and what its node has in all."""
+    """What a worker can take now, and what its node has in all.
+
+    `unknown_waits`: no task of unknown need is to pass one of known need that only the room is too small for.
+    """
 
     attempts: int
     memory_bytes: int
     cores: float
     total_memory_bytes: int
     total_cores: float
+    unknown_waits: bool = False
 
 
 class NodeMemory(msgspec.Struct, frozen=True):
