@@ -106,17 +106,17 @@ class Node:
         if self._files is _V2:
             return _oom_kills(self.folder / self._files.events)
         # Version 1 counts each kill in the victim's own cgroup only.
-        for path in self.folder.rglob(self._files.events):
+        for folder in _with_those_below(self.folder):
             with contextlib.suppress(OSError):
-                self._kills_of[str(path), path.parent.stat().st_ino] = _oom_kills(path)
+                self._kills_of[str(folder), folder.stat().st_ino] = _oom_kills(folder / self._files.events)
         return sum(self._kills_of.values())
 
     def pids(self) -> list[int]:
         """All processes in the node."""
         found: list[int] = []
-        for path in self.folder.rglob("cgroup.procs"):
+        for folder in _with_those_below(self.folder):
             with contextlib.suppress(OSError):
-                found += map(int, path.read_text().split())
+                found += map(int, (folder / "cgroup.procs").read_text().split())
         return found
 
     def write_meminfo(self) -> Path:
@@ -176,6 +176,11 @@ def _own_cgroup() -> tuple[_Files, Path]:
     raise CannotMakeNode(f"no node: no cgroup above {own} lets its children limit memory")
 
 
+def _with_those_below(folder: Path) -> list[Path]:
+    """Outermost first. Unlike `rglob`, does not mind if some vanish meanwhile."""
+    return [Path(name) for name, _, _ in os.walk(folder)]
+
+
 def _oom_kills(events: Path) -> int:
     match = re.search(r"^oom_kill (\d+)", events.read_text(), re.MULTILINE)
     return int(match[1]) if match else 0
@@ -193,8 +198,7 @@ def _remove(folder: Path) -> None:
     """Kill all in the cgroup and below, and remove it, from the innermost out."""
     deadline_s = time.monotonic() + 10
     while folder.exists() and time.monotonic() < deadline_s:
-        inner_first = sorted((folder, *(path for path in folder.rglob("*") if path.is_dir())), reverse=True)
-        for path in inner_first:
+        for path in reversed(_with_those_below(folder)):
             with contextlib.suppress(OSError):
                 for pid in (path / "cgroup.procs").read_text().split():
                     os.kill(int(pid), signal.SIGKILL)
