@@ -69,6 +69,13 @@ def test_each_guard_in_the_architecture_is_a_test() -> None:
     assert [row for row in rows if not _TEST.search(row) and "`lint-imports`" not in row] == []
 
 
+def test_the_map_names_all_modules() -> None:
+    named = set(_FILE.findall((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")))
+    parts = {part for part in (ROOT / "src" / "distcomp").iterdir() if not part.name.startswith("_")}
+    modules = {f"src/distcomp/{part.name}{'/' * part.is_dir()}" for part in parts if part.suffix in ("", ".py")}
+    assert modules - named == set()
+
+
 def test_the_layers_in_the_architecture_are_those_that_are_checked() -> None:
     checked = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
     layers = [layer.replace("distcomp.", "") for layer in checked[0]["layers"]]
