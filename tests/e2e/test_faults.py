@@ -33,15 +33,16 @@ def test_a_killed_worker_loses_no_task_and_leaves_no_orphan(sandbox: Sandbox) ->
     sandbox.settings(max_tasks=50)
     file = exclusive_tasks(sandbox, 50, sleep_s=30)
     run = sandbox.start("run", file)
-    wait_until(lambda: len(sandbox.processes("sleep 30")) >= 50, "50 tasks run")
+    # Of each task, flock and sleep have the words.
+    wait_until(lambda: len(sandbox.processes("sleep 30")) >= 100, "50 tasks run", timeout_s=90)
     old_attempts = set(sandbox.processes("sleep 30"))
     os.kill(sandbox.worker_pid(), signal.SIGKILL)
     wait_until(
         lambda: not old_attempts & set(sandbox.processes("sleep 30")), "the next worker kills what the first one left"
     )
-    wait_until(lambda: len(sandbox.processes("sleep 30")) >= 50, "all 50 run again")
+    wait_until(lambda: sandbox.counts() == {"running": 50}, "all 50 run again", timeout_s=90)
+    wait_until(lambda: len(sandbox.processes("sleep 30")) >= 100, "all 50 run again", timeout_s=90)
     assert sandbox.lines("twice") == []
-    assert sandbox.counts() == {"running": 50}
     attempts = [task["attempt"] for task in sandbox.json("tasks", "--state", "running")]
     assert attempts == [2] * 50
     run.send_signal(signal.SIGINT)
