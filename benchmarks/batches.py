@@ -13,6 +13,8 @@ from benchmarks import memoryload
 
 TASKS = 200
 SIGMA = 1.1
+WEIGHTS = {"flat": 2, "ramp": 2, "jump": 2, "forked": 2, "saw": 1, "shared": 1, "cache": 1, "mmap": 1}
+"""The last ones take several times the CPU time per byte, which on few cores would be what is measured."""
 _PYTHON = ("-S", "-E", "-I")
 
 
@@ -84,9 +86,10 @@ def mixed(seed: int, node_bytes: int) -> Batch:
         peaks = [min(0.5, math.exp(dice.gauss(math.log(1 / 40), SIGMA))) for _ in range(TASKS)]
         if 7 <= sum(peaks) <= 9:
             break
+    shapes = dice.choices(list(WEIGHTS), list(WEIGHTS.values()), k=TASKS)
     tasks = [
         Task(
-            memoryload.SHAPES[dice.randrange(len(memoryload.SHAPES))],
+            shapes[number],
             int(peak * node_bytes) // memoryload.PAGE_BYTES * memoryload.PAGE_BYTES,
             round(dice.uniform(1, 4), 2),
             number,

