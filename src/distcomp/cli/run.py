@@ -103,6 +103,8 @@ class Run:
             finally:
                 self._line.clear()
             progress = next(self._client.watch(self._jobs))
+        if not progress.left:
+            self._stuck = ()
         is_interrupted = self._interrupts and progress.left
         return Summary(
             outcome="interrupted" if is_interrupted else "stuck" if self._stuck else "done",

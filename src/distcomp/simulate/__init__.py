@@ -47,7 +47,10 @@ class PolicyChoice:
 
 
 def ours(
-    victim: Victim = Victim.CHEAPEST, keep_free_fraction: float = 0.03, tuning: Tuning | None = None, max_attempts: int = 0
+    victim: Victim = Victim.CHEAPEST,
+    keep_free_fraction: float = 0.03,
+    tuning: Tuning | None = None,
+    max_attempts: int = 0,
 ) -> PolicyChoice:
     """distcomp's own policy, with these settings."""
 

@@ -47,7 +47,9 @@ _SPREADS = {
 }
 
 
-def family(name: str, tasks: int, seed: int, node: NodeSpec = STUDY_NODE, growth_bytes_per_s: float = 2.0**30) -> list[Task]:
+def family(
+    name: str, tasks: int, seed: int, node: NodeSpec = STUDY_NODE, growth_bytes_per_s: float = 2.0**30
+) -> list[Task]:
     """Tasks of a family, made for nodes like this one.
 
     Args:
@@ -109,12 +111,17 @@ def _benchmark(tasks: int, random: Random, node: NodeSpec, growth_bytes_per_s: f
 
 
 def curve(
-    shape: str, peak_bytes: float, work_s: float, random: Random, growth_bytes_per_s: float, teeth: Sequence[int] = (4, 10)
+    shape: str,
+    peak_bytes: float,
+    work_s: float,
+    random: Random,
+    growth_bytes_per_s: float,
+    teeth: Sequence[int] = (4, 10),
 ) -> tuple[Point, ...]:
     """A course of memory.
 
     flat: at the peak almost from the start. ramp: grows all the time. jump: a fifth of the peak until 60 to 90 % of its
-    life. saw: as a garbage collector makes it, with so many teeth. late: a sixty-fourth of a node until 85 % of its life.
+    life. saw: as a garbage collector makes it, with so many teeth. late: a sixty-fourth of a node until 85 % of it.
     """
     base = _BASE * peak_bytes
     if shape == "flat":
@@ -123,9 +130,13 @@ def curve(
         return (0, base), (0.95 * work_s, peak_bytes), (work_s, peak_bytes)
     if shape == "saw":
         return _saw(peak_bytes, work_s, random, teeth)
-    low, at_s = (peak_bytes / 25.6, 0.85 * work_s) if shape == "late" else (
-        _LOW * peak_bytes,
-        random.uniform(0.6, 0.9) * work_s,
+    low, at_s = (
+        (peak_bytes / 25.6, 0.85 * work_s)
+        if shape == "late"
+        else (
+            _LOW * peak_bytes,
+            random.uniform(0.6, 0.9) * work_s,
+        )
     )
     risen_s = min(low / growth_bytes_per_s, work_s / 10)
     jumped_s = max(at_s + 1e-3, min(at_s + (peak_bytes - low) / growth_bytes_per_s, 0.99 * work_s))

@@ -10,7 +10,7 @@ from distcomp.simulate.attempts import Attempt, Lane
 from distcomp.simulate.workload import NodeSpec, Task
 
 _BUSY_CORES = 0.5
-"""An attempt that keeps more of a core busy than this is slowed down where cores are short; others get what they ask."""
+"""An attempt that keeps more of a core busy than this is slowed where cores are short; others get what they ask."""
 _LEAST_SHARE = 0.1
 _GIB = 2**30
 

@@ -52,7 +52,7 @@ class Packing:
         """See how the node is; relieve it, or fill it."""
         use = self._use(node, now_s)
         if node.is_stalled or use.memory.available_bytes < packing.line_bytes(use, self.limits):
-            self._relieve(use, node, now_s)
+            self._relieve(use, node)
         elif self._may_start(node, pool, now_s):
             self._fill(use, node, pool, now_s)
         elif not node.dying:
@@ -120,7 +120,7 @@ class Packing:
             for attempt in attempts
         ]
 
-    def _relieve(self, use: NodeUse, node: Node, now_s: float) -> None:
+    def _relieve(self, use: NodeUse, node: Node) -> None:
         by_key = {attempt.key: attempt for attempt in node.running}
         for returned in packing.relieve_pressure(use, self._loads(node), self.limits):
             node.kill(by_key[returned.key])

@@ -53,14 +53,21 @@ class Reserve:
 class Lines:
     """Starts while more than one part of memory is free, kills the newest when less than another is; remembers nothing.
 
-    GNU parallel's --memfree, Ray and the original distComp, with their own parts, intervals and one start or kill a look.
+    GNU parallel's --memfree, Ray and the original distComp, each with its parts and intervals, one start or kill a look.
     """
 
     kernel = Kernel.LARGEST
-    soon_s = _NEVER
+    soon_s: float = _NEVER
 
     def __init__(
-        self, node: NodeSpec, *, start_above: float, kill_below: float, every_s: float, looks_a_kill: int = 1, jobs: int = 0
+        self,
+        node: NodeSpec,
+        *,
+        start_above: float,
+        kill_below: float,
+        every_s: float,
+        looks_a_kill: int = 1,
+        jobs: int = 0,
     ) -> None:
         self._start_above, self._kill_below, self._every_s = start_above, kill_below, every_s
         self._looks_a_kill, self._jobs = looks_a_kill, jobs or int(node.cores)
@@ -87,7 +94,7 @@ class Optimist:
     """
 
     kernel = Kernel.NEWEST
-    soon_s = _NEVER
+    soon_s: float = _NEVER
 
     def __init__(self, memory: float) -> None:
         self._memory = memory
