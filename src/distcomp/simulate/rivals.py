@@ -53,7 +53,7 @@ class Reserve:
 class Lines:
     """Starts while more than one part of memory is free, kills the newest when less than another is; remembers nothing.
 
-    GNU parallel's --memfree, Ray and the original distComp, each with its parts and intervals, one start or kill a look.
+    GNU parallel's --memfree, Ray and the original distComp, each with its own parts; one start or kill a look.
     """
 
     kernel = Kernel.LARGEST
