@@ -95,6 +95,11 @@ def test_the_words_after_dashes_are_one_command_however_odd(kept: Sandbox) -> No
     assert task["memory_bytes"] == 2 << 30
 
 
+def test_one_word_after_dashes_is_a_line_for_the_shell(kept: Sandbox) -> None:
+    kept.distcomp("submit", "--", "echo a | tr a b >> $HOME/file")
+    assert commands(kept) == ["echo a | tr a b >> $HOME/file"]
+
+
 def test_plain_lines_are_commands_and_flags_say_the_rest(kept: Sandbox) -> None:
     flags = ["--priority", "5", "--memory", "0.5", "--cores", "2", "--tag", "a", "--tag", "b", "--kind", "k"]
     kept.distcomp("submit", "-", "--plain", *flags, "--timeout", "1h30m", "--retries", "0", stdin="echo 1:2:3:4\n")

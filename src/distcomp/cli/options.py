@@ -150,10 +150,13 @@ class SubmitFlags:
 
 
 def command_spec(words: list[str], base: TaskSpec) -> TaskSpec:
-    """The task that the words after `--` describe: each is passed on as it is."""
+    """The task that the words after `--` describe.
+
+    One word is a line for the shell, as ssh and watch have it; of several, each is passed on as it is.
+    """
     from msgspec.structs import replace
 
-    return replace(base, command=shlex.join(words))
+    return replace(base, command=words[0] if len(words) == 1 else shlex.join(words))
 
 
 _Command = TypeVar("_Command", bound=Callable[..., None])

@@ -38,7 +38,10 @@ def run(
     ctx: typer.Context,
     flags: SubmitFlags,
     file: Annotated[
-        str | None, typer.Argument(metavar="[FILE | - | -- COMMAND...]", help="A task file; - is stdin.")
+        str | None,
+        typer.Argument(
+            metavar="[FILE | - | -- COMMAND...]", help="A task file; - is stdin. One word after -- is a shell line."
+        ),
     ] = None,
     max_tasks: MaxTasks = None,
     set_: SetSetting = None,

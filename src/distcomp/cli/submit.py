@@ -18,7 +18,10 @@ def submit(
     ctx: typer.Context,
     flags: SubmitFlags,
     file: Annotated[
-        str | None, typer.Argument(metavar="[FILE | - | -- COMMAND...]", help="A task file; - is stdin.")
+        str | None,
+        typer.Argument(
+            metavar="[FILE | - | -- COMMAND...]", help="A task file; - is stdin. One word after -- is a shell line."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
