@@ -14,7 +14,6 @@ from benchmarks.watch import Attempt, Watch
 from distcomp.api import TaskView
 from distcomp.model import Cause, State
 from tests.support.needs import needs_root
-from tests.support.waiting import wait_until
 
 pytestmark = needs_root
 
@@ -98,18 +97,3 @@ def test_what_a_whole_tree_uses_is_measured_once(own: Crew, shape: str) -> None:
     [view] = own.ended(SOON_S)
     assert view.outcome is not None
     assert 85 * MIB < view.outcome.usage.peak_bytes < 160 * MIB, view.outcome.usage.peak_bytes >> 20
-
-
-def test_storms_kill_neither_worker_nor_store_nor_the_oldest_task(own: Crew) -> None:
-    """Processes that want three times the node at once, as fast as the machine gives it."""
-    store_pid = own.store_pid()
-    oldest = Task("ramp", 50 * MIB, 6.0, 1)
-    with Watch(own.node, own.log) as watch:
-        own.submit(oldest)
-        wait_until(lambda: watch.attempts, "the oldest task runs")
-        own.submit(*(Task("storm", 3 * NODE_BYTES, 1.0, number) for number in range(2, 5)))
-        views = own.ended(SOON_S)
-    assert is_exact(views[0], oldest)
-    assert watch.attempts[0].is_complete, "the oldest ran once"
-    assert own.worker.poll() is None
-    assert own.store_pid() == store_pid
