@@ -121,7 +121,10 @@ def _signals(stop: Callable[[Stop], None]) -> Iterator[None]:
         seen += 1
         stop(Stop.NOW if seen > 1 or number == signal.SIGHUP else Stop.DRAIN)
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # Under nohup a hang-up stays ignored.
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, on_signal) for number in heeded}
     try:
         yield
     finally:
