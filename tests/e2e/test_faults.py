@@ -24,6 +24,10 @@ def exclusive_tasks(sandbox: Sandbox, tasks: int, sleep_s: float) -> str:
     return str(sandbox.write("tasks.txt", "".join(f"shell:0:0:0:{line}\n" for line in lines)))
 
 
+def sleepers(sandbox: Sandbox) -> set[int]:
+    return {pid for pid, line in sandbox.processes("sleep 30").items() if line.startswith("sleep")}
+
+
 def assert_all_finished(sandbox: Sandbox, tasks: int) -> None:
     assert sandbox.json("status")["counts"] == {
         "todo": 0, "running": 0, "finished": tasks, "failed": 0, "cancelled": 0,
@@ -34,15 +38,12 @@ def test_a_killed_worker_loses_no_task_and_leaves_no_orphan(sandbox: Sandbox) ->
     sandbox.settings(max_tasks=50)
     file = exclusive_tasks(sandbox, 50, sleep_s=30)
     run = sandbox.start("run", file)
-    # Of each task, flock and sleep have the words.
-    wait_until(lambda: len(sandbox.processes("sleep 30")) >= 100, "50 tasks run", timeout_s=90)
-    old_attempts = set(sandbox.processes("sleep 30"))
+    wait_until(lambda: len(sleepers(sandbox)) == 50, "50 tasks run", timeout_s=90)
+    old_attempts = sleepers(sandbox)
     os.kill(sandbox.worker_pid(), signal.SIGKILL)
-    wait_until(
-        lambda: not old_attempts & set(sandbox.processes("sleep 30")), "the next worker kills what the first one left"
-    )
+    wait_until(lambda: not old_attempts & sleepers(sandbox), "the next worker kills what the first one left")
     wait_until(lambda: sandbox.counts() == {"running": 50}, "all 50 run again", timeout_s=90)
-    wait_until(lambda: len(sandbox.processes("sleep 30")) >= 100, "all 50 run again", timeout_s=90)
+    wait_until(lambda: len(sleepers(sandbox)) == 50, "all 50 run again", timeout_s=90)
     assert sandbox.lines("twice") == []
     attempts = [task["attempt"] for task in sandbox.json("tasks", "--state", "running")]
     assert attempts == [2] * 50
