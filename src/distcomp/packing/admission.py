@@ -24,7 +24,7 @@ def room(use: NodeUse, loads: Sequence[Load], limits: NodeLimits) -> NodeRoom:
         attempts, cores = max(1, attempts), limits.cores
         # Without others, what counts is what the node has: an attempt that is alone may try.
         memory_bytes = total if use.memory.available_bytes >= _MOSTLY_OURS * total else max(0, memory_bytes)
-    elif memory_bytes <= 0:
+    elif memory_bytes <= limits.tuning.gap_fraction * total:
         attempts, memory_bytes = 0, 0
     return NodeRoom(attempts, memory_bytes, cores, total, limits.cores, _unknown_waits(use, loads, limits))
 

@@ -47,7 +47,8 @@ class Place:
     Args:
         node_bytes: memory of the node; 0: not known.
         largest_bytes: memory of the largest node there is; 0: not known.
-        was_alone: nothing else ran on the node, and no other's program held much of it.
+        was_alone: nothing else ran on the node, not even an attempt that was being killed, and no other's program held
+            much of it.
     """
 
     node_bytes: int = 0

@@ -30,6 +30,7 @@ class Tuning:
         fill_bytes_per_s: how fast a core may fill memory without warning.
         waiting_fraction: fresh tasks wait for returned ones while those that run are known to need less than this
             part of the node.
+        gap_fraction: nothing starts in less room than this part of the node: it would soon go back.
         older_fraction: of the attempts that may go back, so many of the oldest are spared if others will do.
     """
 
@@ -43,6 +44,7 @@ class Tuning:
     far_s: float = 1.0
     fill_bytes_per_s: float = 2.0**29
     waiting_fraction: float = 0.1
+    gap_fraction: float = 0.02
     older_fraction: float = 0.5
 
 

@@ -6,15 +6,11 @@ at which attempts wait. A simulated second costs microseconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-
-from distcomp.packing import NodeLimits, Tuning, Victim
 from distcomp.simulate.engine import Report, Simulation
 from distcomp.simulate.families import BENCHMARK_NODE, FAMILIES, STUDY_NODE, family
-from distcomp.simulate.policy import Packing, Policy
-from distcomp.simulate.rivals import Lines, Optimist, Reserve, with_largest_peak, with_true_peaks
+from distcomp.simulate.fleet import format_nodes, parse_nodes
+from distcomp.simulate.replay import Forecast, Measured, forecast, tasks_of
+from distcomp.simulate.run import POLICIES, PolicyChoice, ours, simulate
 from distcomp.simulate.workload import NodeSpec, Task, lower_bound_s
 
 __all__ = [
@@ -22,80 +18,19 @@ __all__ = [
     "FAMILIES",
     "POLICIES",
     "STUDY_NODE",
+    "Forecast",
+    "Measured",
     "NodeSpec",
     "PolicyChoice",
     "Report",
     "Simulation",
     "Task",
     "family",
+    "forecast",
+    "format_nodes",
     "lower_bound_s",
     "ours",
+    "parse_nodes",
     "simulate",
+    "tasks_of",
 ]
-
-BROKEN_OFF = 15.0
-"""A run that takes so many times its lower bound is broken off."""
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyChoice:
-    """A policy by name. `prepare` is what its users would have to declare."""
-
-    name: str
-    make: Callable[[NodeSpec], Policy]
-    prepare: Callable[[Sequence[Task]], Sequence[Task]] | None = None
-
-
-def ours(
-    victim: Victim = Victim.CHEAPEST,
-    keep_free_fraction: float = 0.03,
-    tuning: Tuning | None = None,
-    max_attempts: int = 0,
-) -> PolicyChoice:
-    """distcomp's own policy, with these settings."""
-
-    def make(node: NodeSpec) -> Policy:
-        keep_free_bytes = int(keep_free_fraction * node.memory_bytes)
-        limits = NodeLimits(node.cores, max_attempts, keep_free_bytes, victim, tuning=tuning or Tuning())
-        return Packing(limits)
-
-    return PolicyChoice(victim.value, make)
-
-
-_CHOICES = (
-    ours(Victim.CHEAPEST),
-    ours(Victim.NEWEST),
-    PolicyChoice("reserve-true", Reserve, with_true_peaks),
-    PolicyChoice("reserve-largest", Reserve, with_largest_peak),
-    PolicyChoice("lifo", lambda _node: Optimist(0.0)),
-    PolicyChoice("lifo+need", lambda _node: Optimist(1.25)),
-    PolicyChoice("memfree", partial(Lines, start_above=0.25, kill_below=0.125, every_s=1.0)),
-    PolicyChoice("ray-95", partial(Lines, start_above=0.0, kill_below=0.05, every_s=0.5)),
-    PolicyChoice("original", partial(Lines, start_above=0.31, kill_below=0.16, every_s=2.0, looks_a_kill=2)),
-)
-POLICIES = {choice.name: choice for choice in _CHOICES}
-
-
-def simulate(
-    workload: str | Sequence[Task],
-    nodes: Sequence[NodeSpec],
-    policy: PolicyChoice | str = "cheapest",
-    seed: int = 0,
-    tasks_per_node: int = 200,
-) -> Report:
-    """Run a workload, all there from the start, on nodes.
-
-    Args:
-        workload: tasks, or the name of a family (families.py), made for the first node with this seed.
-        policy: one of POLICIES, or a choice made by `ours`.
-
-    Raises:
-        ValueError: no such family.
-        KeyError: no such policy.
-    """
-    choice = POLICIES[policy] if isinstance(policy, str) else policy
-    if isinstance(workload, str):
-        workload = family(workload, tasks_per_node * len(nodes), seed, nodes[0])
-    tasks = choice.prepare(workload) if choice.prepare else workload
-    until_s = BROKEN_OFF * lower_bound_s(tasks, nodes)
-    return Simulation(tasks, nodes, choice.make).run(until_s)

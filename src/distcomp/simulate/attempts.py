@@ -81,6 +81,7 @@ class Attempt:
         """Begin the present line of memory."""
         (self.start_s, self.level), (end_s, end_level) = self.task.points[self.line : self.line + 2]
         self.slope = (end_level - self.level) / (end_s - self.start_s)
+        self.known_bytes = max(self.known_bytes, self.level)
 
     @property
     def line_end_s(self) -> float:

@@ -12,6 +12,9 @@ from distcomp.simulate.policy import Policy
 from distcomp.simulate.pool import Pool
 from distcomp.simulate.workload import NodeSpec, Task, lower_bound_s
 
+_RESTING_S = 1.0
+"""A node that looks less often than this has found nothing to do."""
+
 PolicyMaker = Callable[[NodeSpec], Policy]
 
 
@@ -82,6 +85,7 @@ class Simulation:
         self._largest_bytes = max(spec.memory_bytes for spec in nodes)
         self._look_s, self._looked_s = [0.0] * len(nodes), [0.0] * len(nodes)
         self._heap: list[tuple[float, int]] = []
+        self._resting: set[int] = set()
         self._next_s = [math.inf] * len(nodes)
         for node in self.nodes:
             self._schedule(node)
@@ -102,6 +106,7 @@ class Simulation:
         """The next thing that happens on any node."""
         now_s, number = heappop(self._heap)
         if now_s != self._next_s[number]:
+            # It was put off, or put forward and is done.
             return
         self.now_s = now_s
         node, policy = self.nodes[number], self.policies[number]
@@ -113,7 +118,9 @@ class Simulation:
             self._look_s[number] = now_s
         if now_s >= self._look_s[number] - 1e-9:
             self._looked_s[number] = now_s
-            self._look_s[number] = now_s + policy.look(node, self.pool, now_s)
+            interval_s = policy.look(node, self.pool, now_s)
+            self._look_s[number] = now_s + interval_s
+            (self._resting.add if interval_s > _RESTING_S else self._resting.discard)(number)
         self._schedule(node)
 
     def _schedule(self, node: Node) -> None:
@@ -142,6 +149,16 @@ class Simulation:
             tally.failed += 1
         else:
             self.pool.put_back(task, need_bytes, node.now_s)
+            self._ring(need_bytes)
+
+    def _ring(self, need_bytes: int) -> None:
+        """Wake the nodes that have stopped looking and may hold such a task."""
+        for number in list(self._resting):
+            node = self.nodes[number]
+            if not node.running or node.spare_bytes >= need_bytes:
+                node_look_s = max(self.now_s, self._looked_s[number] + self.policies[number].soon_s)
+                self._look_s[number] = min(self._look_s[number], node_look_s)
+                self._schedule(node)
 
     def report(self) -> Report:
         """How it went so far."""

@@ -59,6 +59,11 @@ class Node:
         return self.spec.memory_bytes - self.spec.foreign_bytes - self.used_bytes - self._dying_bytes
 
     @property
+    def spare_bytes(self) -> float:
+        """Memory that nobody uses, and that nobody who runs is known to use again."""
+        return self.available_bytes - (self.known_bytes - self.used_bytes)
+
+    @property
     def dying_bytes(self) -> float:
         """Memory of attempts that have been killed and are not gone yet."""
         return self._dying_bytes
@@ -180,7 +185,7 @@ class Node:
         self.oom_kills += 1
         newest = self.running[-1]
         victim = newest if self.kernel is Kernel.NEWEST else max(self.running, key=lambda one: one.used_bytes)
-        was_alone = len(self.running) == 1
+        was_alone = len(self.running) == 1 and not self.dying
         self._stop(victim)
         self.over.append(Over(victim, is_killed=True, is_oom=True, was_alone=was_alone))
         self._sum_up()

@@ -46,7 +46,7 @@ class Packing:
         self._looked_s = self._risen = self._trend = 0.0
         self._ended = 0
         self._typical_cores, self._log_wall_s = 1.0, 0.0
-        self._attempts = 0
+        self._attempts = self._outgrown = 0
 
     def look(self, node: Node, pool: Pool, now_s: float) -> float:
         """See how the node is; relieve it, or fill it."""
@@ -76,7 +76,7 @@ class Packing:
             self._typical_cores += (cores - self._typical_cores) / min(self._ended + 1, _WINDOW)
             self._log_wall_s += (math.log(wall_s) - self._log_wall_s) / min(self._ended, _WINDOW)
             return 0
-        place = packing.Place(node.spec.memory_bytes, was_alone=over.was_alone)
+        place = packing.Place(node.spec.memory_bytes, was_alone=over.was_alone or attempt.key == self._outgrown)
         return packing.need_after(int(attempt.known_bytes), int(attempt.need_bytes), place)
 
     def _use(self, node: Node, now_s: float) -> NodeUse:
@@ -124,16 +124,18 @@ class Packing:
         by_key = {attempt.key: attempt for attempt in node.running}
         for returned in packing.relieve_pressure(use, self._loads(node), self.limits):
             node.kill(by_key[returned.key])
+            if returned.has_outgrown_node:
+                self._outgrown = returned.key
 
     def _may_start(self, node: Node, pool: Pool, now_s: float) -> bool:
         """Most looks end here, before anything is built: what packing itself would come to."""
         if not node.running:
             return self._held is not None or len(pool) > 0
-        regrowth = node.known_bytes - node.used_bytes
-        room_bytes = node.available_bytes - regrowth - self.limits.keep_free_bytes
+        room_bytes = node.spare_bytes - self.limits.keep_free_bytes
         if self._held:
             return room_bytes >= self._held.need_bytes
-        return room_bytes > 0 and pool.has_for(room_bytes, node.spec.memory_bytes, now_s)
+        gap_bytes = self.limits.tuning.gap_fraction * node.spec.memory_bytes
+        return room_bytes > gap_bytes and pool.has_for(room_bytes, node.spec.memory_bytes, now_s)
 
     def _quiet_s(self, node: Node) -> float:
         """How long no look would do anything unless something happens before: nothing can start, memory is not short.
