@@ -243,6 +243,15 @@ def test_one_that_has_taken_next_to_nothing_stays() -> None:
     assert [returned.key for returned in relieve_pressure(use(0.8), loads, LIMITS)] == [3]
 
 
+def test_the_growth_of_who_goes_back_sends_back_nobody_else() -> None:
+    """A large one that stands still must not pay for two that jumped."""
+    jumped = replace(use(0), growth_bytes=2 * GIB, since_s=0.05)
+    loads = [load(1, 10), load(2, 20), *(replace(load(key, 1), grown_bytes=GIB) for key in (3, 4))]
+    assert [returned.key for returned in relieve_pressure(jumped, loads, LIMITS)] == [3, 4]
+    dying = [replace(one, is_dying=one.key > 2) for one in loads]
+    assert relieve_pressure(jumped, dying, LIMITS) == []
+
+
 def test_what_is_being_killed_counts_as_freed_once() -> None:
     """Else each look until it is gone would kill another."""
     loads = [load(1, 10), load(2, 10), load(3, 3, is_dying=True)]

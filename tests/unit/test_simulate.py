@@ -131,9 +131,12 @@ def test_in_an_endless_stream_a_large_task_comes_to_its_turn() -> None:
     while not any(attempt.task is large for attempt in running):
         simulation.step()
     assert 1830 <= simulation.now_s < 1900, "after half an hour nothing else is started, and what runs ends in 20 s"
+    started_s = simulation.now_s
     while any(attempt.task is large for attempt in running):
         simulation.step()
-    assert not simulation.tally.returns
+    assert simulation.now_s >= started_s + 60, "once there, it stays"
+    assert not {0, 1} & simulation.tally.returns.keys()
+    assert len(simulation.tally.returns) < 120, "what is left is too little for the others: some try in vain"
 
 
 def test_without_memory_of_needs_tasks_come_back_several_times_as_often() -> None:

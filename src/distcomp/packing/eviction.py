@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from distcomp.packing.growth import line_bytes
 from distcomp.packing.values import Load, NodeLimits, NodeUse, Victim
@@ -35,16 +35,21 @@ def relieve_pressure(use: NodeUse, loads: Sequence[Load], limits: NodeLimits) ->
     alive = [load for load in loads if not load.is_dying]
     # What is being killed will be free: if it did not count, each look until then would kill another.
     available = use.memory.available_bytes + sum(load.used_bytes for load in loads if load.is_dying)
-    line = line_bytes(use, limits)
+    growing = _without(use, *(load for load in loads if load.is_dying))
     if use.is_stalled and len(loads) == len(alive) == 1:
         return [Return(alive[0].key, _alone_reason(use, alive[0]), has_outgrown_node=True)]
     candidates, returned = alive[1:], []
-    while available < line and candidates:
+    while available < (line := line_bytes(growing, limits)) and candidates:
         victim = _victim(candidates, line - available, use, limits)
         candidates.remove(victim)
-        available += victim.used_bytes
+        available, growing = available + victim.used_bytes, _without(growing, victim)
         returned.append(Return(victim.key, _short_reason(use, victim, line)))
     return returned
+
+
+def _without(use: NodeUse, *gone: Load) -> NodeUse:
+    """The node's growth but for theirs: what they took since the last look must not send back others, too."""
+    return replace(use, growth_bytes=use.growth_bytes - sum(load.grown_bytes for load in gone))
 
 
 def _victim(candidates: Sequence[Load], short_bytes: int, use: NodeUse, limits: NodeLimits) -> Load:

@@ -77,6 +77,7 @@ class Load:
         need_bytes: what was known of the task when it started; 0: nothing.
         memory_byte_s: memory it has held, times how long: what would be lost with it.
         is_dying: it has been told to end; what it uses will be free soon.
+        grown_bytes: its own part of NodeUse.growth_bytes.
     """
 
     key: int
@@ -87,6 +88,7 @@ class Load:
     need_bytes: int = 0
     memory_byte_s: float = 0.0
     is_dying: bool = False
+    grown_bytes: int = 0
 
     @property
     def proven_bytes(self) -> int:

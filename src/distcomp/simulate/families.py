@@ -16,7 +16,7 @@ STUDY_NODE = NodeSpec(memory_bytes=64 * 2**30, cores=32, kill_s=0.0, kill_s_per_
 BENCHMARK_NODE = NodeSpec(memory_bytes=4 * 2**30, cores=2, fill_bytes_per_s=2.2 * 2**30)
 """Two cores that fill 2.2 GiB/s each, and free a GiB in 40 ms, as measured on the machine of the benchmark."""
 
-_BASE, _LOW, _TROUGH = 0.02, 0.2, 0.35
+_LOW, _TROUGH = 0.2, 0.35
 _LARGEST = 0.75
 
 
@@ -123,11 +123,10 @@ def curve(
     flat: at the peak almost from the start. ramp: grows all the time. jump: a fifth of the peak until 60 to 90 % of its
     life. saw: as a garbage collector makes it, with so many teeth. late: a sixty-fourth of a node until 85 % of it.
     """
-    base = _BASE * peak_bytes
     if shape == "flat":
-        return (0, base), (min(peak_bytes / growth_bytes_per_s, work_s / 2), peak_bytes), (work_s, peak_bytes)
+        return (0, 0), (min(peak_bytes / growth_bytes_per_s, work_s / 2), peak_bytes), (work_s, peak_bytes)
     if shape == "ramp":
-        return (0, base), (0.95 * work_s, peak_bytes), (work_s, peak_bytes)
+        return (0, 0), (0.95 * work_s, peak_bytes), (work_s, peak_bytes)
     if shape == "saw":
         return _saw(peak_bytes, work_s, random, teeth)
     low, at_s = (
@@ -140,12 +139,12 @@ def curve(
     )
     risen_s = min(low / growth_bytes_per_s, work_s / 10)
     jumped_s = max(at_s + 1e-3, min(at_s + (peak_bytes - low) / growth_bytes_per_s, 0.99 * work_s))
-    return (0, min(base, low)), (risen_s, low), (at_s, low), (jumped_s, peak_bytes), (work_s, peak_bytes)
+    return (0, 0), (risen_s, low), (at_s, low), (jumped_s, peak_bytes), (work_s, peak_bytes)
 
 
 def _saw(peak_bytes: float, work_s: float, random: Random, teeth: Sequence[int]) -> tuple[Point, ...]:
     number = random.randint(*teeth)
-    points: list[Point] = [(0, _BASE * peak_bytes)]
+    points: list[Point] = [(0, 0)]
     for tooth in range(number):
         top = peak_bytes if tooth == number - 1 else peak_bytes * random.uniform(0.6, 1)
         points += ((tooth + 0.93) * work_s / number, top), ((tooth + 1) * work_s / number, _TROUGH * peak_bytes)

@@ -77,6 +77,8 @@ class Node:
         """Begin an attempt."""
         self._keys += 1
         attempt = Attempt(task, self._keys, need_bytes, self.now_s)
+        # What it takes at once has risen, too.
+        self.risen_bytes += attempt.known_bytes - need_bytes
         self.running.append(attempt)
         self._enter(attempt, 0.0)
         self._sum_up()

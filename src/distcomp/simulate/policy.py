@@ -8,6 +8,7 @@ from typing import Protocol
 from distcomp import packing
 from distcomp.model import NodeMemory
 from distcomp.packing import Load, NodeLimits, NodeUse
+from distcomp.simulate.attempts import Attempt
 from distcomp.simulate.node import Kernel, Node, Over
 from distcomp.simulate.pool import Pool, Waiting
 
@@ -104,7 +105,7 @@ class Packing:
             return math.exp(self._log_wall_s) if self._ended else 0.0
         return node.now_s - sum(attempt.started_s for attempt in node.running) / len(node.running)
 
-    def _loads(self, node: Node) -> list[Load]:
+    def _loads(self, node: Node, since_s: float) -> list[Load]:
         attempts = sorted((*node.running, *node.dying), key=lambda attempt: attempt.key)
         return [
             Load(
@@ -116,13 +117,20 @@ class Packing:
                 int(attempt.need_bytes),
                 attempt.memory_byte_s,
                 attempt.gone_s > 0,
+                self._grown_bytes(attempt, since_s),
             )
             for attempt in attempts
         ]
 
+    def _grown_bytes(self, attempt: Attempt, since_s: float) -> int:
+        """By how much it outgrew what was known, at about the present rate, since the last look."""
+        if attempt.started_s >= self._looked_s - since_s:
+            return int(attempt.known_bytes - attempt.need_bytes)
+        return int(attempt.slope * attempt.lane.speed * since_s) if attempt.is_rising else 0
+
     def _relieve(self, use: NodeUse, node: Node) -> None:
         by_key = {attempt.key: attempt for attempt in node.running}
-        for returned in packing.relieve_pressure(use, self._loads(node), self.limits):
+        for returned in packing.relieve_pressure(use, self._loads(node, use.since_s), self.limits):
             node.kill(by_key[returned.key])
             if returned.has_outgrown_node:
                 self._outgrown = returned.key
@@ -149,7 +157,7 @@ class Packing:
         return (node.available_bytes - line) / node.growth_bytes_per_s + tuning.near_s / 2
 
     def _fill(self, use: NodeUse, node: Node, pool: Pool, now_s: float) -> None:
-        loads = self._loads(node)
+        loads = self._loads(node, use.since_s)
         if self._held:
             if packing.fits(use, loads, self.limits, self._held.need_bytes):
                 node.start(self._held.task, self._held.need_bytes)
