@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support import leftovers
+from tests.support.cluster import Cluster, lacking, running_cluster
 
 # Machines differ in speed, and what a store test takes depends on the disk: pytest-timeout is the limit.
 settings.register_profile("distcomp", deadline=None, print_blob=True)
@@ -26,6 +27,21 @@ def nothing_is_left_running() -> Iterator[None]:
     left = leftovers.still_running(patience_s=5)
     leftovers.kill(left)
     assert not left, "tests left processes:\n" + "\n".join(map(str, left))
+
+
+@pytest.fixture(scope="session")
+def _hosts() -> Iterator[Cluster]:
+    if reason := lacking():
+        pytest.skip(reason)
+    with running_cluster(nodes=4, memory="512M") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(_hosts: Cluster) -> Iterator[Cluster]:
+    """Four hosts, node0 to node3, healthy and idle; one cluster serves the whole session."""
+    yield _hosts
+    _hosts.reset()
 
 
 @pytest.hookimpl(wrapper=True)

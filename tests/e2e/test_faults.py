@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cluster import HERE as CLUSTER
 from tests.support.needs import needs_root
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_until
@@ -234,7 +235,7 @@ def test_a_clock_set_back_by_an_hour_loses_nothing(sandbox: Sandbox, tmp_path_fa
 
 def _skew_library(folder: Path) -> tuple[Path, Path]:
     library = folder / "skew.so"
-    source = Path(__file__).parent / "skew.c"
+    source = CLUSTER / "skew.c"
     subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source, "-ldl", "-lm"], check=True)
     return library, folder / "offset"
 
