@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import redis
+from msgspec.structs import replace
 
 from distcomp.errors import Ambiguous, LeaseLost, NotFound, StoreRefused
 from distcomp.model import Cause, Claim, JobContext, NodeRoom, State, TaskSpec
+from distcomp.packing import starvation
 from distcomp.store.keys import prefix
 from distcomp.store.reading import Reading
 from distcomp.store.scripts import script_names
@@ -86,6 +88,41 @@ def test_a_task_passed_over_for_too_long_is_claimed_alone_by_a_node_that_can_hol
     client.hset(prefix("test") + "passed", waiting_class, int(since_ms) - 1_000_001)
     assert commands(store.claim(worker, busy).claims) == ["big"], "and nothing beside it, as its need is the room"
     assert commands(store.claim(worker, busy).claims) == ["small 2", "small 3"]
+
+
+def test_a_task_that_came_back_too_often_is_given_to_the_next_node_that_has_memory_to_spare(store: Store) -> None:
+    """It needs no half an hour more to show that no room is left to it."""
+    submit(store, "big", *(f"small {number}" for number in range(9)))
+    worker = registered(store)
+    for time in range(starvation.RETURNS):
+        [claim] = store.claim(worker, room(1)).claims
+        assert claim.spec.command == "big", f"returned {time} times"
+        store.settle([give_back(claim, need_bytes=8 * GIB)])
+    no_more_than_it_needs = NodeRoom(2, GIB, 4, 9 * GIB, 4)
+    assert commands(store.claim(worker, no_more_than_it_needs).claims) == ["small 0", "small 1"]
+    assert commands(store.claim(worker, NodeRoom(2, GIB, 4, 10 * GIB, 4)).claims) == ["big"]
+
+
+def test_only_one_task_at_a_time_has_room_made_for_it(store: Store, client: redis.Redis) -> None:
+    submit(store, TaskSpec("big", memory_bytes=8 * GIB), TaskSpec("wide", cores=4), "small")
+    worker, busy = registered(store), NodeRoom(3, GIB, 1, 16 * GIB, 4)
+    assert commands(store.claim(worker, busy).claims) == ["small"]
+    for waiting_class in client.hkeys(prefix("test") + "passed"):
+        client.hset(prefix("test") + "passed", waiting_class, 1)
+    assert commands(store.claim(worker, busy).claims) == ["big"]
+    assert commands(store.claim(worker, busy).claims) == ["wide"]
+
+
+def test_tasks_of_unknown_need_wait_for_larger_ones_before_them_where_the_worker_says_so(store: Store) -> None:
+    """Else large ones pile up until only they are left."""
+    submit(store, "a", TaskSpec("b", memory_bytes=8 * GIB), TaskSpec("c", memory_bytes=GIB), "d", "e")
+    submit(store, TaskSpec("urgent", priority=1))
+    worker, busy = registered(store), NodeRoom(9, 2 * GIB, 4, 16 * GIB, 4, unknown_waits=True)
+    assert commands(store.claim(worker, busy).claims) == ["urgent", "a", "c"]
+    assert store.claim(worker, busy).claims == []
+    larger_nodes_only = NodeRoom(1, 2 * GIB, 4, 4 * GIB, 4, unknown_waits=True)
+    assert commands(store.claim(worker, larger_nodes_only).claims) == ["d"], "this one could never hold it"
+    assert commands(store.claim(worker, replace(busy, unknown_waits=False)).claims) == ["e"]
 
 
 def test_a_node_too_small_for_a_task_never_claims_it(store: Store, client: redis.Redis) -> None:

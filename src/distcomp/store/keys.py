@@ -34,7 +34,9 @@ KEYS = (
     Key("queue", "zset", "until empty", "class -> ranges and single tasks by rank", is_family=True),
     Key("heads", "zset", "until empty", "class -> rank of the first in its queue"),
     Key("waiting", "hash", "for ever", "class -> how many of its tasks are in todo"),
-    Key("passed", "hash", "until claimed", "class -> since when workers that could hold it had no room for it"),
+    Key(
+        "passed", "hash", "until claimed", "class -> since when nodes that could hold it had no room; minus: make some"
+    ),
     Key("delayed", "zset", "until due", "task id -> server time in ms from which it may run again"),
     Key("tries", "hash", "until forgotten", "task id -> what its earlier attempts left, JSON"),
     Key("past", "list", "until forgotten", "task id -> outcomes of its earlier attempts, oldest first", is_family=True),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from distcomp.packing import starvation
 from distcomp.store.keys import lua_constants
 
 _FOLDER = Path(__file__).parent / "lua"
@@ -25,8 +26,12 @@ class Script:
 def script(name: str) -> Script:
     """The script of `lua/NAME.lua`."""
     prelude = (_FOLDER / "_prelude.lua").read_text()
-    source = (lua_constants() + prelude + (_FOLDER / f"{name}.lua").read_text()).encode()
+    source = (lua_constants() + _starving() + prelude + (_FOLDER / f"{name}.lua").read_text()).encode()
     return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
+
+
+def _starving() -> str:
+    return f"local STARVING = {{ returns = {starvation.RETURNS}, spare = {starvation.SPARE} }}\n"
 
 
 def script_names() -> list[str]:

@@ -11,6 +11,7 @@ import msgspec
 
 from distcomp.errors import LeaseLost, StoreRefused
 from distcomp.model import Claim, JobContext, NodeRoom, Outcome, State, TaskSpec
+from distcomp.packing import starvation
 from distcomp.store.chunks import ChunkCache, Place
 from distcomp.store.settlements import AnySettlement, Fail, Finish, GiveBack, RetryLater
 from distcomp.store.submission import Submission
@@ -41,7 +42,7 @@ class StoreLimits:
     """
 
     lease_s: float = 10
-    starving_s: float = 1800
+    starving_s: float = starvation.WAITED_S
     poison_nodes: int = 3
 
 
@@ -223,7 +224,7 @@ class Store:
             (
                 *(name.worker, name.incarnation, name.node),
                 *(room.attempts, max(0, room.memory_bytes), max(0, int(room.cores * 1000))),
-                *(room.total_memory_bytes, int(room.total_cores * 1000)),
+                *(room.total_memory_bytes, int(room.total_cores * 1000), int(room.unknown_waits)),
                 *(self._lease_ms(), int(self.limits.starving_s * 1000), self._chunks.keys()),
             ),
         )

@@ -115,6 +115,13 @@ local function enqueue_single(id, header, index, tries)
   return class
 end
 
+-- A node makes room for the first of this task's class as soon as one asks that can hold it.
+local function hurry(header, tries)
+  local class = class_now(header, tries)
+  local since = tonumber(call('HGET', key.passed, class) or 0)
+  if since >= 0 then call('HSET', key.passed, class, text(-now_ms())) end
+end
+
 -- The place, header and worker of a running attempt, if the token is its own; nil when another owns the task.
 local function owned(entry, token)
   if not entry or sub(entry, 1, 1) ~= 'r' then return nil end

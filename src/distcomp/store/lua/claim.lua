@@ -1,10 +1,11 @@
 -- claim: todo -> running. Takes tasks for a worker: the highest priority that fits its room, oldest first within one.
--- A class too large for the room is passed over; when the node could hold it and it was passed over for too
--- long, it is claimed all the same, for the worker to make room for it.
+-- A class too large for the room is passed over. When it was passed over for too long, or a task of it came back too
+-- often, a node that can hold it is given one all the same, and nothing after it, for the worker to make room for it.
 --
 -- KEYS  1 prefix
 -- ARGV  1 worker   2 incarnation   3 node   4 attempts wanted   5 memory (bytes) and 6 cores (thousandths) of room
---       7 memory and 8 cores of the whole node   9 lease (ms)   10 starving after (ms)   11 chunks the worker knows (4 bytes each)
+--       7 memory and 8 cores of the whole node   9 '1': tasks of unknown need wait for those that only the room is too
+--       small for, else '0'   10 lease (ms)   11 starving after (ms)   12 chunks the worker knows (4 bytes each)
 -- Returns 'lease_lost', or { claims, chunks, ms until the next delayed task is due or -1 }:
 --   claims  6 per task: id, token, attempt, chunk, index, tries (JSON or '')
 --   chunks  3 per chunk that the worker does not know: chunk, job, body
@@ -13,7 +14,7 @@ local room_memory, room_cores = tonumber(ARGV[5]), tonumber(ARGV[6]) / 1000
 local node_memory, node_cores = tonumber(ARGV[7]), tonumber(ARGV[8]) / 1000
 local now = now_ms()
 if call('HGET', key.incarnations, worker) ~= ARGV[2] then return 'lease_lost' end
-call('ZADD', key.leases, text(now + tonumber(ARGV[9])), worker)
+call('ZADD', key.leases, text(now + tonumber(ARGV[10])), worker)
 
 -- Entries looked at in one call, so that a million cancelled tasks cannot hold the server up.
 local BUDGET = 5000
@@ -44,16 +45,33 @@ local function fits_node(class) return class.memory <= node_memory and class.cor
 local function is_starving(class)
   if class.starving == nil then
     call('HSETNX', key.passed, class.name, text(now))
-    class.starving = now - tonumber(call('HGET', key.passed, class.name)) >= tonumber(ARGV[10])
+    -- A minus: since when one waits that came back too often, which is too long from the start.
+    local since = tonumber(call('HGET', key.passed, class.name))
+    local longest = tonumber(ARGV[11])
+    local waited = since < 0 and now + since + longest or now - since
+    -- It is likely to need more than is known: for a while, it waits for a node that has some to spare.
+    local has_spare = class.memory * STARVING.spare <= node_memory
+    class.starving = waited >= longest and (has_spare or waited >= 2 * longest)
   end
   return class.starving
 end
 
+-- Up to which rank tasks of unknown need may go: those before them that wait for room are larger.
+local function unknown_limit()
+  local limit = math.huge
+  if ARGV[9] ~= '1' then return limit end
+  for _, class in ipairs(classes) do
+    if class.rank and class.memory > room_memory and fits_node(class) then limit = math.min(limit, class.rank) end
+  end
+  return limit
+end
+
 -- The best class that fits, and the rank at which another that fits would be better.
 local function choose()
-  local best, limit = nil, math.huge
+  local best, limit, waiting = nil, math.huge, unknown_limit()
   for _, class in ipairs(classes) do
-    if class.rank and (fits_room(class) or (fits_node(class) and is_starving(class))) then
+    local may_go = class.rank and (class.memory > 0 or class.rank < waiting)
+    if may_go and (fits_room(class) or (fits_node(class) and is_starving(class))) then
       if not best then
         best = class
       elseif class.rank < best.rank then
@@ -63,6 +81,7 @@ local function choose()
       end
     end
   end
+  if best and best.memory == 0 then limit = math.min(limit, waiting) end
   return best, limit
 end
 
@@ -155,7 +174,9 @@ end
 while #claimed < wanted and budget > 0 and #aside < 1000 do
   local class, limit = choose()
   if not class then break end
+  local needs_room = not fits_room(class)
   take_from(class, limit)
+  if needs_room and class.taken then break end
 end
 
 for _, held in ipairs(aside) do call('ZADD', held.queue, held.score, held.member) end
@@ -166,7 +187,7 @@ end
 
 -- Write the claims.
 local claims, chunks, known = {}, {}, {}
-for at = 1, #ARGV[11], 4 do known[sub(ARGV[11], at, at + 3)] = true end
+for at = 1, #ARGV[12], 4 do known[sub(ARGV[12], at, at + 3)] = true end
 if #claimed > 0 then
   -- From the clock, so that a server that lost its last second in a crash does not give a token twice.
   local time = call('TIME')

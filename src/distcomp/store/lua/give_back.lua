@@ -21,6 +21,7 @@ for at = 1, #ARGV, 7 do
     tries.need_bytes = math.max(tries.need_bytes, tonumber(ARGV[at + 6]))
     remember_past(id, outcome)
     return_to_todo(id, attempt, tries)
+    if tries.returns >= STARVING.returns then hurry(attempt.header, tries) end
     returned = returned + 1
   end
   replies[#replies + 1] = attempt and 'ok' or 'lease_lost'
