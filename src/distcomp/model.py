@@ -120,11 +120,21 @@ class OutputPlace(msgspec.Struct, frozen=True, omit_defaults=True):
     stderr_cut_bytes: int = 0
 
 
+class Moment(msgspec.Struct, frozen=True, array_like=True):
+    """The node when an attempt began or ended. `others`: attempts beside it. Memory is as the worker saw it last."""
+
+    others: int
+    available_bytes: int
+    total_bytes: int
+
+
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """How one attempt ended: kept with the task when it settles, or in its history when it runs again.
 
     `exit_code` is None where a signal ended it. `reason` is one line for people.
     `columns` is the task's result: the last line of stdout that is a JSON object.
+    `known_bytes` is what the task was known to need when the attempt began. Only for attempts that lasted there are
+    `course`, their memory in equal steps from start to end in percent of the peak, and the node at both ends.
     """
 
     cause: Cause
@@ -141,6 +151,10 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     output: OutputPlace | None = None
     output_lost: str = ""
     columns: Mapping[str, object] | None = None
+    known_bytes: int = 0
+    course: tuple[int, ...] = ()
+    at_start: Moment | None = None
+    at_end: Moment | None = None
 
 
 class NodeRoom(msgspec.Struct, frozen=True):

@@ -6,11 +6,12 @@ import sys
 
 import pytest
 
-from distcomp.model import Cause
+from distcomp.model import Cause, Moment, NodeMemory
+from distcomp.runner.course import MOST
 from tests.runner.conftest import MakeDriver
 from tests.runner.driving import Driver
 
-MIB = 2**20
+MIB, GIB = 2**20, 2**30
 HOLD = "import sys, time; held = bytearray(b'x') * ({mib} * 2**20); print(flush=True); time.sleep({hold_s})"
 
 
@@ -51,6 +52,25 @@ def test_what_attempts_use_now_is_known_while_they_run(make_driver: MakeDriver) 
     driver.until(lambda: large.measured.used_bytes > 50 * MIB, "the child has its memory")
     driver.until(lambda: small.measured.used_bytes > 0, "the small one is measured")
     assert small.measured.used_bytes < 10 * MIB
+
+
+def test_of_an_attempt_that_lasts_the_course_of_its_memory_is_kept_and_the_node_around_it(
+    make_driver: MakeDriver,
+) -> None:
+    driver = make_driver(look_interval_s=0.1)
+    driver.runner.node_memory = NodeMemory(8 * GIB, 5 * GIB)
+    other = driver.start("sleep 1000")
+    short = driver.run("true")
+    grows = "import time; time.sleep(0.7); held = bytes([1]) * (100 * 2**20); time.sleep(0.7)"
+    outcome = driver.run(f"{sys.executable} -c '{grows}'")
+    assert other not in driver.ended
+
+    assert (short.course, short.at_start, short.at_end) == ((), None, None)
+    assert outcome.at_start == outcome.at_end == Moment(1, 5 * GIB, 8 * GIB)
+    assert 8 <= len(outcome.course) <= MOST
+    middle = len(outcome.course) // 2
+    assert max(outcome.course[: middle - 1]) < 30
+    assert min(outcome.course[middle + 1 :]) > 90
 
 
 def _hold(driver: Driver, mib: int, hold_s: float) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from distcomp.errors import DistcompError
-from distcomp.model import Cause, Claim, Outcome
+from distcomp.model import Cause, Claim, Moment, Outcome
+from distcomp.runner.course import Course
 
 if TYPE_CHECKING:
     from resource import struct_rusage
@@ -27,10 +28,13 @@ class NodeRefused(DistcompError):
 
 @dataclass(slots=True)
 class Measured:
-    """What was seen of an attempt's process tree so far. Changes while it runs."""
+    """What was seen of an attempt's process tree so far, and of the node around it. Changes while it runs."""
 
     used_bytes: int = 0
     peak_bytes: int = 0
+    course: Course | None = None
+    at_start: Moment | None = None
+    at_end: Moment | None = None
 
 
 class RunningAttempt(msgspec.Struct, frozen=True, eq=False):

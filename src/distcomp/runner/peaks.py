@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from distcomp.runner.attempt import Live
+from distcomp.runner.course import Course
 from distcomp.runner.strays import Strays
 from distcomp.runner.trees import TreeMemory, read_proc_file
 
@@ -40,6 +41,8 @@ class PeakMemory:
             measured = live.attempt.measured
             measured.used_bytes = used_bytes
             measured.peak_bytes = max(measured.peak_bytes, used_bytes)
+            measured.course = measured.course or Course()
+            measured.course.note(now_s - live.attempt.started_s, used_bytes)
 
     def peak_bytes(self, live: Live, largest_process_bytes: int) -> int:
         """The most that the attempt used, given what the kernel counted for its largest process."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from resource import struct_rusage
 
 from distcomp.clock import Clock
-from distcomp.model import Cause, Claim
+from distcomp.model import Cause, Claim, Moment, NodeMemory
 from distcomp.runner.attempt import OWN_MARK, Ended, KillOrder, Live, Measured, NodeRefused, RootEnd, RunningAttempt
 from distcomp.runner.cutting import cut_bytes, free_middle
 from distcomp.runner.kernel import set_subreaper
@@ -44,7 +44,7 @@ class Runner:
         folder: the node's; `slots`, `running/` and `output/` in it are the runner's.
         worker: what tasks see as DISTCOMP_WORKER; must be unlike that of all other workers on the machine.
         node: named in outcomes.
-        limits: may be replaced at any time.
+        limits: may be replaced at any time; as may `node_memory`, what the worker saw last, for the attempts' records.
         on_stored: called in another thread when `collect` has something that no child's end tells of.
         base_env: what tasks inherit from the worker.
     """
@@ -76,6 +76,7 @@ class Runner:
         self._roots: dict[int, Live] = {}
         self._ending: list[Live] = []
         self._next_look_s = math.inf
+        self.node_memory: NodeMemory | None = None
 
     def start(self, claim: Claim) -> RunningAttempt:
         """Start an attempt. One that cannot be executed is over at once, and `collect` has it.
@@ -98,7 +99,8 @@ class Runner:
             attempt = RunningAttempt(claim, 0, slot.number, started_at_ms, now_s, Measured())
             self._settling.settle_unstarted(attempt, error)
             return attempt
-        attempt = RunningAttempt(claim, pid, slot.number, started_at_ms, now_s, Measured())
+        measured = Measured(at_start=self._moment())
+        attempt = RunningAttempt(claim, pid, slot.number, started_at_ms, now_s, measured)
         live = self._roots[pid] = Live(attempt, slot, _timeout_s(claim, self.limits))
         self._note_in_table(live, 0)
         self._look_at(min(now_s + _SOON_S, live.times_out_at_s))
@@ -251,7 +253,12 @@ class Runner:
         del self._roots[live.attempt.pid]
         wall_s = self._clock.monotonic_s() - live.attempt.started_s
         live.end = RootEnd(status, rusage, self._clock.now_ms(), wall_s)
+        live.attempt.measured.at_end = self._moment()
         self._ending.append(live)
+
+    def _moment(self) -> Moment | None:
+        memory = self.node_memory
+        return Moment(len(self._roots), memory.available_bytes, memory.total_bytes) if memory else None
 
     def _is_settled(self, live: Live) -> bool:
         """Whether nothing of the attempt is left. What is, is killed."""

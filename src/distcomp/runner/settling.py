@@ -19,6 +19,8 @@ from distcomp.runner.slotfiles import SlotFiles
 
 _BLOCK_BYTES = 512
 """The unit of ru_inblock and ru_oublock."""
+_LASTING_S = 1.0
+"""Of shorter attempts the course of memory is not kept: there may be a million of them, and little to see."""
 
 
 class Settling:
@@ -88,19 +90,25 @@ class Settling:
         if printed.stderr_bytes and cause is not Cause.FINISHED:
             stderr_end = _end_of(printed.stderr_fd, printed.stderr_bytes, ends.TAIL_BYTES + 1)
         has_failed = cause is not Cause.FINISHED
+        measured, usage = live.attempt.measured, self._usage(live, end)
+        has_lasted = end.wall_s >= _LASTING_S
         return Outcome(
             cause=cause,
             node=self._node,
             attempt=live.attempt.claim.attempt,
             started_at_ms=live.attempt.started_at_ms,
             ended_at_ms=end.at_ms,
-            usage=self._usage(live, end),
+            usage=usage,
             exit_code=end.exit_code,
             signal=end.signal,
             reason=_reason(live, end, stderr_end, limits) if has_failed else "",
             stdout_tail=ends.tail_text(stdout_end) if has_failed else "",
             stderr_tail=ends.tail_text(stderr_end) if has_failed else "",
             columns=ends.columns(stdout_end) if stdout_end and not has_failed else None,
+            known_bytes=live.attempt.claim.need_bytes,
+            course=measured.course.percent(usage.peak_bytes) if measured.course and has_lasted else (),
+            at_start=measured.at_start if has_lasted else None,
+            at_end=measured.at_end if has_lasted else None,
         )
 
     def _usage(self, live: Live, end: RootEnd) -> Usage:

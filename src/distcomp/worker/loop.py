@@ -144,6 +144,7 @@ class Worker:
             return
         self._look_at_s = now_s + (self._outlook.look_interval_s if self._running else QUIET_LOOK_S)
         self._outlook.look(self._runner.running())
+        self._runner.node_memory = self._outlook.memory
         if self._outlook.limits_changed():
             self._runner.limits = self._outlook.runner_limits()
         self._relieve_pressure()
