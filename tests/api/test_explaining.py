@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from distcomp.api import TaskView, WorkerView
 from distcomp.api.explaining import explain, hindrance
+from distcomp.api.redirects import stderr_file
 from distcomp.model import Cause, Outcome, State, TaskType
 from distcomp.store.store import Tries
 
@@ -19,7 +20,7 @@ TASK = TaskView(
 WORKER = WorkerView(
     worker="w1", node="n1", state="working", note="", pid=1, version="", started_at_ms=0, running=1, max_attempts=4,
     total_memory_bytes=16 * GIB, available_memory_bytes=8 * GIB, attempts_memory_bytes=0, total_cores=4, busy_cores=1,
-    lease_left_s=5,
+    room_memory_bytes=6 * GIB, room_cores=3, why_short="6 GiB of 16 GiB is free", why_full="", lease_left_s=5,
 )  # fmt: skip
 FAILED = Outcome(Cause.EXIT, "n1", 1, 0, 1, exit_code=3, reason="exit code 3")
 
@@ -35,9 +36,11 @@ FAILED = Outcome(Cause.EXIT, "n1", 1, 0, 1, exit_code=3, reason="exit code 3")
         ({}, Tries(need_bytes=20 * GIB), None, "it needs 20 GiB, the node has 16 GiB"),
         ({"total_cores": 1}, Tries(), None, "it needs 2 cores, the node has 1"),
         ({}, Tries(), 3.0, "it failed and waits before it is tried again, for 3s more"),
-        ({"running": 4}, Tries(), None, "the worker is full: 4 run"),
-        ({"available_memory_bytes": GIB}, Tries(), None, "it needs 4 GiB, 1 GiB are available now"),
-        ({"available_memory_bytes": GIB, "running": 0}, Tries(), None, "its turn has not come"),
+        ({"why_full": "2.0 of 2 cores are busy"}, Tries(), None, "nothing starts there now: 2.0 of 2 cores are busy"),
+        ({}, Tries(need_bytes=7 * GIB), None, "it needs 7 GiB, there is room for 6 GiB: 6 GiB of 16 GiB is free"),
+        ({"room_memory_bytes": 0, "why_short": "w"}, Tries(), None, "it needs 4 GiB, no room: w"),
+        ({"room_cores": 1}, Tries(), None, "it needs 2 cores, 1 of 4 are not spoken for"),
+        ({"room_memory_bytes": 0, "running": 0}, Tries(), None, "its turn has not come"),
         ({}, Tries(), None, "its turn has not come"),
     ],
 )
@@ -45,6 +48,24 @@ def test_the_first_thing_that_keeps_a_task_from_a_worker(
     worker: dict[str, object], tries: Tries, due_in_s: float | None, why: str
 ) -> None:
     assert hindrance(TASK, tries, replace(WORKER, **worker), due_in_s).startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        ("./p", ""),
+        ("./p 2> err.log", "/w/err.log"),
+        ("./p 2>>/tmp/e; q", "/tmp/e"),
+        ("(./p 2>'a b') | r", "/w/a b"),
+        ("./p &> both", "/w/both"),
+        ("./p > all 2>&1", "/w/all"),
+        ("./p 2>&1 | tee log", ""),
+        ("./p > out", ""),
+        ("./p a2>out", ""),
+    ],
+)
+def test_a_file_that_the_command_sends_its_stderr_to(command: str, file: str) -> None:
+    assert stderr_file(command, "/w") == file
 
 
 def sentence(task: TaskView, tries: Tries = Tries(), workers: tuple[WorkerView, ...] = ()) -> str:  # noqa: B008

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from distcomp.api.records import Explanation, Hindrance, TaskView, WorkerView
-from distcomp.model import Cause, Outcome, State
+from distcomp.api.redirects import stderr_file
+from distcomp.model import Cause, Outcome, State, TaskType
 from distcomp.store.store import Tries
 from distcomp.units import format_bytes, format_duration
 
@@ -41,6 +42,7 @@ def explain(
         retries=retries,
         returns=tries.returns,
         needs_bytes=needs_bytes,
+        stderr_file=stderr_file(task.command, task.cwd) if task.type is TaskType.SHELL else "",
         due_in_s=due_in_s if is_waiting else None,
         hindrances=tuple(hindrances),
     )
@@ -78,13 +80,19 @@ def _of_time(due_in_s: float | None) -> str:
 
 
 def _of_room(task: TaskView, tries: Tries, worker: WorkerView) -> str:
+    """As packing.obstacle would say it, from what the worker told of its room at its last look."""
     needs_bytes = max(task.memory_bytes, tries.need_bytes)
-    if worker.running and worker.running >= worker.max_attempts:
-        return f"the worker is full: {worker.running} run, and it takes no more now"
     # An empty node takes one task, whatever it may need.
-    if worker.running and needs_bytes > worker.available_memory_bytes:
-        return f"it needs {format_bytes(needs_bytes)}, {format_bytes(worker.available_memory_bytes)} are available now"
-    return ""
+    if not worker.running:
+        return ""
+    if needs_bytes > worker.room_memory_bytes:
+        has_room = (
+            f"there is room for {format_bytes(worker.room_memory_bytes)}" if worker.room_memory_bytes else "no room"
+        )
+        return f"it needs {format_bytes(needs_bytes)}, {has_room}: {worker.why_short}"
+    if task.cores > worker.room_cores:
+        return f"it needs {task.cores:g} cores, {worker.room_cores:g} of {worker.total_cores:g} are not spoken for"
+    return worker.why_full and f"nothing starts there now: {worker.why_full}"
 
 
 def _why(task: TaskView, tries: Tries, retries: int, hindrances: Sequence[Hindrance]) -> str:

@@ -134,6 +134,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         failures: of these, how many count against `retries`, which is the number granted.
         returns: how often it went back through no fault of its own.
         needs_bytes: memory it is known or declared to need; 0: unknown.
+        stderr_file: where its command sends its stderr, as far as can be seen; "" when to distcomp.
         due_in_s: until it may be tried again; None when it need not wait.
         hindrances: for a waiting task, what keeps it from each worker.
     """
@@ -145,6 +146,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     retries: int
     returns: int
     needs_bytes: int
+    stderr_file: str
     due_in_s: float | None
     hindrances: tuple[Hindrance, ...]
 
@@ -153,7 +155,8 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     """One worker, as it last said of itself.
 
     `state` is "working", "draining", "waiting" (and `note` says for what) or "silent". `max_attempts` is how many it
-    would run at once now. `lease_left_s` is negative when it is overdue.
+    would run at once now, and the room is for tasks of known need. `why_short` is what becomes of its memory;
+    `why_full` why it starts nothing at all, "" when it does. `lease_left_s` is negative when it is overdue.
     """
 
     worker: str
@@ -170,6 +173,10 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     attempts_memory_bytes: int
     total_cores: float
     busy_cores: float
+    room_memory_bytes: int
+    room_cores: float
+    why_short: str
+    why_full: str
     lease_left_s: float
 
 

@@ -67,6 +67,10 @@ def worker(record: WorkerRecord) -> WorkerView:
         attempts_memory_bytes=facts.attempts_memory_bytes,
         total_cores=facts.total_cores,
         busy_cores=facts.busy_cores,
+        room_memory_bytes=facts.room_memory_bytes,
+        room_cores=facts.room_cores,
+        why_short=facts.why_short,
+        why_full=facts.why_full,
         lease_left_s=record.lease_left_s,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from distcomp.cli import render
+from distcomp.cli.attempts import attempt_lines
 from distcomp.cli.opening import opened
 from distcomp.cli.options import AsJson, TaskId
 from distcomp.cli.terminal import STATE_COLOURS, paint, printable
@@ -82,28 +83,8 @@ def _explanation_lines(explanation: Explanation) -> Iterator[str]:
     yield explanation.why
     if explanation.needs_bytes:
         yield f"It is known or declared to need {render.size(explanation.needs_bytes)}."
-    if explanation.attempts:
-        yield ""
-        yield from render.table(
-            ("try", "ended", "node", "began", "took", "CPU", "peak", "why"),
-            [_attempt_row(outcome) for outcome in explanation.attempts],
-            right=("try", "took", "CPU", "peak"),
-        )
+    yield from attempt_lines(explanation)
     if explanation.hindrances:
         yield ""
         rows = [(hindrance.worker, hindrance.why) for hindrance in explanation.hindrances]
         yield from render.table(("worker", "what keeps the task from it"), rows)
-
-
-def _attempt_row(outcome: Outcome) -> tuple[str, ...]:
-    usage = outcome.usage
-    return (
-        str(outcome.attempt),
-        str(outcome.cause),
-        outcome.node,
-        render.time(outcome.started_at_ms),
-        render.duration(usage.wall_s),
-        render.duration(usage.cpu_s),
-        render.size(usage.peak_bytes),
-        outcome.reason,
-    )

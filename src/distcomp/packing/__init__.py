@@ -6,7 +6,7 @@ functions. docs/packing.md tells how it decides, docs/decisions/packing-defaults
 
 from __future__ import annotations
 
-from distcomp.packing.admission import fits, obstacle, regrowth_bytes, room
+from distcomp.packing.admission import fits, memory_text, obstacle, regrowth_bytes, room
 from distcomp.packing.eviction import Return, relieve_pressure
 from distcomp.packing.growth import (
     Seen,
@@ -54,6 +54,7 @@ __all__ = [
     "line_bytes",
     "look_interval_s",
     "may_make_room",
+    "memory_text",
     "need_after",
     "obstacle",
     "regrowth_bytes",

@@ -49,7 +49,7 @@ def obstacle(use: NodeUse, loads: Sequence[Load], limits: NodeLimits, need_bytes
     now = room(use, loads, limits)
     if need_bytes > now.memory_bytes or (loads and now.memory_bytes == 0):
         known = f"it is known to need {format_bytes(need_bytes)}; " if need_bytes else ""
-        return f"{known}{_memory_text(use, loads, limits)}"
+        return f"{known}{memory_text(use, loads, limits)}"
     if cores > now.cores:
         return f"it needs {cores:g} cores, {now.cores:g} of {limits.cores:g} are not spoken for"
     return "" if now.attempts > 0 else _attempts_text(use, loads, limits)
@@ -58,6 +58,20 @@ def obstacle(use: NodeUse, loads: Sequence[Load], limits: NodeLimits, need_bytes
 def regrowth_bytes(loads: Sequence[Load]) -> int:
     """What attempts may take again of what they are known to need: it is free now, but not to be given to others."""
     return sum(load.proven_bytes - load.used_bytes for load in loads if not load.is_dying)
+
+
+def memory_text(use: NodeUse, loads: Sequence[Load], limits: NodeLimits) -> str:
+    """What becomes of the node's memory, for people."""
+    available, total = use.memory.available_bytes, use.memory.total_bytes
+    regrowth, line = regrowth_bytes(loads), start_line_bytes(use, limits)
+    foreign = foreign_bytes(use.memory, loads)
+    parts = [f"{format_bytes(available)} of {format_bytes(total)} is free"]
+    if regrowth:
+        parts.append(f"{format_bytes(regrowth)} of that is kept for what runs and is known to need it")
+    parts.append(f"{format_bytes(line)} stays free")
+    if foreign > total // 8:
+        parts.append(f"{format_bytes(foreign)} is used by others")
+    return ", ".join(parts)
 
 
 def _memory_bytes(use: NodeUse, loads: Sequence[Load], limits: NodeLimits) -> int:
@@ -112,19 +126,6 @@ def _unknown_waits(use: NodeUse, loads: Sequence[Load], limits: NodeLimits) -> b
     """Whether fresh tasks wait for returned ones, which are large: else those pile up until only they are left."""
     returned = sum(load.proven_bytes for load in loads if load.need_bytes)
     return bool(loads) and returned < limits.tuning.waiting_fraction * use.memory.total_bytes
-
-
-def _memory_text(use: NodeUse, loads: Sequence[Load], limits: NodeLimits) -> str:
-    available, total = use.memory.available_bytes, use.memory.total_bytes
-    regrowth, line = regrowth_bytes(loads), start_line_bytes(use, limits)
-    foreign = foreign_bytes(use.memory, loads)
-    parts = [f"{format_bytes(available)} of {format_bytes(total)} is free"]
-    if regrowth:
-        parts.append(f"{format_bytes(regrowth)} of that is kept for what runs and is known to need it")
-    parts.append(f"{format_bytes(line)} stays free")
-    if foreign > total // 8:
-        parts.append(f"{format_bytes(foreign)} is used by others")
-    return ", ".join(parts)
 
 
 def _attempts_text(use: NodeUse, loads: Sequence[Load], limits: NodeLimits) -> str:

@@ -21,7 +21,13 @@ RATE_SPANS = 6
 
 
 class WorkerFacts(msgspec.Struct, frozen=True):
-    """What a worker says of itself with every heartbeat."""
+    """What a worker says of itself with every heartbeat.
+
+    Args:
+        room_memory_bytes, room_cores: for tasks of known need.
+        why_short: what becomes of the memory, for people.
+        why_full: why it starts nothing, not even a task of unknown need; "" when it does.
+    """
 
     node: str
     pid: int = 0
@@ -36,6 +42,10 @@ class WorkerFacts(msgspec.Struct, frozen=True):
     attempts_memory_bytes: int = 0
     total_cores: float = 0
     busy_cores: float = 0
+    room_memory_bytes: int = 0
+    room_cores: float = 0
+    why_short: str = ""
+    why_full: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,20 @@ class Worker:
         self._looked_at = frozenset(attempt.pid for attempt in self._running.values())
         self._give_back_unstarted(now_s)
         self._most = len(self._running) + self._room(self._loads()).attempts
-        self._courier.say(self._outlook.facts(len(self._running), self._most, is_draining=self._stop is not Stop.NOT))
+        self._say()
+
+    def _say(self) -> None:
+        """Tell of the node, and of what keeps tasks from it."""
+        use, loads, limits = self._outlook.use(self._pace.typical_cores), self._loads(), self._outlook.limits
+        self._courier.say(
+            self._outlook.facts(
+                len(self._running),
+                self._most,
+                is_draining=self._stop is not Stop.NOT,
+                room=packing.room(use, loads, limits),
+                why=(packing.memory_text(use, loads, limits), packing.obstacle(use, loads, limits, 0)),
+            )
+        )
 
     def _relieve_pressure(self) -> None:
         use = self._outlook.use(self._pace.typical_cores)

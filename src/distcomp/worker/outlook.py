@@ -14,7 +14,7 @@ from distcomp import __version__, packing
 from distcomp.clock import Clock
 from distcomp.config import Changed, Rejected, SettingsWatcher
 from distcomp.memory import NodeMemoryReader
-from distcomp.model import NodeMemory
+from distcomp.model import NodeMemory, NodeRoom
 from distcomp.runner.attempt import RunningAttempt
 from distcomp.runner.limits import KeepOutput, RunnerLimits
 from distcomp.store.reading import WorkerFacts
@@ -24,6 +24,7 @@ from distcomp.worker.node import BusyCores, free_disk_bytes, usable_cores
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+NO_ROOM = NodeRoom(0, 0, 0, 0, 0)
 
 
 class Outlook:
@@ -86,8 +87,14 @@ class Outlook:
             keep_output=KeepOutput(settings.keep_output),
         )
 
-    def facts(self, running: int, most: int, *, is_draining: bool) -> bytes:
-        """What the worker says of itself: JSON of WorkerFacts."""
+    def facts(
+        self, running: int, most: int, *, is_draining: bool, room: NodeRoom = NO_ROOM, why: Sequence[str] = ("", "")
+    ) -> bytes:
+        """What the worker says of itself: JSON of WorkerFacts.
+
+        Args:
+            why: memory is short, and nothing starts, if so.
+        """
         return msgspec.json.encode(
             WorkerFacts(
                 node=self.node,
@@ -103,6 +110,10 @@ class Outlook:
                 attempts_memory_bytes=self._attempts_bytes,
                 total_cores=self.limits.cores,
                 busy_cores=round(self._busy.read(), 2),
+                room_memory_bytes=max(0, room.memory_bytes),
+                room_cores=round(room.cores, 3),
+                why_short=why[0],
+                why_full=why[1],
             )
         )
 
