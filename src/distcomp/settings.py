@@ -28,6 +28,7 @@ class Applies(StrEnum):
     SUBMISSION = "when tasks are submitted"
     WORKER = "when a worker starts"
     STORE = "when the store starts"
+    NODES = "when a command goes to nodes"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     min_free_disk_bytes: int
     lease_s: float
     log_level: str
+    ssh: str
+    connections: int
+    node_folder: str
+    node_python: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +243,24 @@ SETTINGS = (
         "info",
         "least grave line that is logged",
         Applies.WORKER,
+    ),
+    Setting("ssh", "ssh", _TEXT, "ssh", "the ssh program that nodes are reached with, and its options", Applies.NODES),
+    Setting("connections", "connections", _count(1, 1000), "32", "most nodes reached at once", Applies.NODES),
+    Setting(
+        "node_folder",
+        "node_folder",
+        _TEXT,
+        "~/.local/share/distcomp",
+        "where nodes keep distcomp and what it needs",
+        Applies.NODES,
+    ),
+    Setting(
+        "node_python",
+        "node_python",
+        _TEXT,
+        "",
+        "Python on nodes, 3.11 or newer; empty: one is looked for",
+        Applies.NODES,
     ),
 )
 

@@ -22,6 +22,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 MaxTasks = Annotated[
     int | None, typer.Option("-j", "--max-tasks", metavar="N", help="Most attempts at once.  [default: the setting]")
 ]
+HostFile = Annotated[
+    Path | None, typer.Option("--hosts", metavar="FILE", help="Run on these: [user@]host[:port] or node[00-31] a line.")
+]
 SetSetting = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting, for this command. May be repeated.")
 ]

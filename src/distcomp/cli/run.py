@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from time import sleep
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -17,20 +17,33 @@ from distcomp.api import WorkerTotals
 from distcomp.cli import render
 from distcomp.cli.commands import TakesCommand, words_after_dashes
 from distcomp.cli.opening import opened, parse_settings
-from distcomp.cli.options import AsJson, MaxTasks, SetSetting, SubmitFlags, with_flags
+from distcomp.cli.options import AsJson, HostFile, MaxTasks, SetSetting, SubmitFlags, with_flags
 from distcomp.errors import StoreUnavailable
 from distcomp.model import State
 
 if TYPE_CHECKING:
     from distcomp.api import Client, Need, Progress, Submitted
     from distcomp.cli.summary import Summary
-    from distcomp.cli.workerchild import WorkerChild
+    from distcomp.nodes.hosts import Host
 
 LOOK_S = 0.2
 TOTALS_S = 1.0
 STUCK_LOOK_S = 1.0
 END_LOOK_S = 0.01
 TELL_AFTER_S = 1.0
+
+
+class Labour(Protocol):
+    """Who runs the tasks, as seen by `run`: see WorkerChild."""
+
+    def look(self) -> None:
+        """See that it does."""
+
+    def is_alive(self) -> bool:
+        """Whether it, or a part of it, runs."""
+
+    def stop(self) -> None:
+        """Tell it to end: the first time when what runs has ended, after that at once."""
 
 
 @with_flags
@@ -45,6 +58,7 @@ def run(
     ] = None,
     max_tasks: MaxTasks = None,
     set_: SetSetting = None,
+    hosts: HostFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Run all tasks of a file, and show how far it is. Without a file: what is in the queue.
@@ -55,8 +69,10 @@ def run(
     Exit code: 0 all finished, 1 some failed or cannot run, 2 wrong input, 130 interrupted.
     """
     from distcomp.cli import submitting, summary
+    from distcomp.nodes.hosts import read_hosts
 
     settings = parse_settings(set_, max_tasks=max_tasks)
+    parsed_hosts = None if hosts is None else read_hosts(hosts)
     words = words_after_dashes(ctx)
     with opened(create=True, settings=settings) as client:
         submitted = None
@@ -64,7 +80,7 @@ def run(
             submitted = submitting.submit(client, file, words, flags, run=True)
             for line in submitting.lines(submitted):
                 print(line, file=sys.stderr)
-        done = Run(client, submitted, settings).until_done()
+        done = Run(client, submitted, settings, parsed_hosts).until_done()
         render.show(done, as_json, summary.lines)
     raise typer.Exit(done.exit_code)
 
@@ -79,13 +95,21 @@ class Run:
         client: of the project.
         submitted: whose jobs; None for all that is in the queue.
         settings: for the worker.
+        hosts: where to run; None for here.
     """
 
-    def __init__(self, client: Client, submitted: Submitted | None, settings: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        submitted: Submitted | None,
+        settings: Mapping[str, object],
+        hosts: Sequence[Host] | None = None,
+    ) -> None:
         from distcomp.cli.progress import ProgressLine
         from distcomp.clock import SystemClock
 
         self._client, self._submitted, self._settings = client, submitted, settings
+        self._hosts = hosts
         self._jobs: Sequence[int] | None = None if submitted is None else submitted.jobs
         self._clock = SystemClock()
         self._line = ProgressLine(self._clock)
@@ -120,19 +144,30 @@ class Run:
         )
 
     def _with_worker(self) -> None:
+        with self._signals_counted(), self._workers() as worker:
+            self._watch(worker)
+            self._end(worker)
+
+    @contextmanager
+    def _workers(self) -> Iterator[Labour]:
+        """Whoever runs the tasks: a worker here, or those of the nodes."""
+        if self._hosts is not None:
+            from distcomp.cli.hosted import Hosted, fleet_of
+
+            with fleet_of(self._client.project, tuple(self._hosts), self._line.say) as fleet:
+                yield Hosted(fleet)
+            return
         from distcomp.cli.workerchild import WorkerChild
         from distcomp.worker.node import node_name
 
         log_file = self._client.project.folder.node(node_name()).log_file
         worker = WorkerChild(log_file, self._settings, self._clock)
         try:
-            with self._signals_counted():
-                self._watch(worker)
-                self._end(worker)
+            yield worker
         finally:
             worker.close()
 
-    def _watch(self, worker: WorkerChild) -> None:
+    def _watch(self, worker: Labour) -> None:
         """Until the jobs have ended, or no node can run the rest, or the worker was told to end and has ended."""
         for progress in self._client.watch(self._jobs, LOOK_S):
             self._heed(worker, progress.counts[State.RUNNING])
@@ -143,7 +178,7 @@ class Run:
             if self._is_stuck(progress):
                 return
 
-    def _end(self, worker: WorkerChild) -> None:
+    def _end(self, worker: Labour) -> None:
         """Let the worker end. It may still run tasks of other jobs: they are not thrown away unasked."""
         if not self._interrupts:
             worker.stop()
@@ -157,7 +192,7 @@ class Run:
                     if self._client.status().counts[State.RUNNING]:
                         self._line.say("the worker ends with the other tasks that it still runs; Ctrl-C: at once")
 
-    def _heed(self, worker: WorkerChild, running: int | None) -> None:
+    def _heed(self, worker: Labour, running: int | None) -> None:
         """Pass on what the user wants. Not done by the signal's handler, which may not print or start anything."""
         while self._heeded < self._interrupts:
             self._heeded += 1

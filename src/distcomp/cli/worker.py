@@ -16,6 +16,7 @@ def worker(
     max_tasks: MaxTasks = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait while another worker has the node.")] = False,
     set_: SetSetting = None,
+    node: Annotated[str, typer.Option(hidden=True, help="Another name than the machine's.")] = "",
     leash: Annotated[int | None, typer.Option(hidden=True, help="Stop when this pipe is closed.")] = None,
 ) -> None:
     """Run tasks on this machine until you stop it.
@@ -27,7 +28,7 @@ def worker(
     with opened_project(create=True, settings=parse_settings(set_, max_tasks=max_tasks)) as project:
         project.make()
         _log_to_stderr(project.settings.log_level)
-        run_worker(project, wait=wait, leash=leash)
+        run_worker(project, wait=wait, leash=leash, node=node)
 
 
 def _log_to_stderr(level: str) -> None:

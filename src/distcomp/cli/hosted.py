@@ -1,0 +1,106 @@
+"""The nodes that a command works with: read from a host file, attended to while the command runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distcomp.errors import DistcompError
+from distcomp.nodes.hosts import Host, folded
+from distcomp.nodes.plan import Plan, make_plan
+
+if TYPE_CHECKING:
+    from distcomp.nodes.fleet import Fleet, Standing
+    from distcomp.nodes.ssh import Ssh
+    from distcomp.project import Project
+
+SOCKET_LINK = "store"
+
+
+class NoNode(DistcompError):
+    """Not one of the nodes can work."""
+
+
+@contextmanager
+def fleet_of(project: Project, hosts: tuple[Host, ...], say: Callable[[str], None]) -> Iterator[Fleet]:
+    """The nodes, at work; those that cannot are left out, and said.
+
+    Raises:
+        NoNode: none can.
+    """
+    from distcomp.nodes.fleet import Fleet, Phase
+    from distcomp.nodes.ssh import Ssh
+
+    settings = project.settings
+
+    def on_change(host: Host, standing: Standing) -> None:
+        if standing.phase is Phase.AWAY:
+            say(f"{host.name} is away: {standing.trouble}")
+
+    with Ssh(settings.ssh, settings.connections) as ssh:
+        fleet = Fleet(ssh, hosts, plan_of(project, ssh), on_change, settings.connections)
+        try:
+            standings = fleet.start()
+            for line in left_out_lines(standings):
+                say(line)
+            if not any(standing.phase is Phase.WORKING for standing in standings.values()):
+                raise NoNode("No node can work.", unchanged="Nothing was run; the tasks are in the queue.")
+            yield fleet
+        finally:
+            fleet.end(drain=False)
+            fleet.close()
+
+
+def plan_of(project: Project, ssh: Ssh) -> Plan:
+    """What nodes of this project are told."""
+    from distcomp.store.address import parse
+
+    if project.server:
+        address = project.server.address
+        # ssh's names of sockets have to be short; projects may lie deep.
+        link = ssh.folder / SOCKET_LINK
+        link.symlink_to(Path(address.socket_path).absolute())
+        socket = str(link)
+    else:
+        address, socket = parse(project.settings.store, os.environ), ""
+    return make_plan(project.folder, project.settings, project.read_settings().sources, socket, address.password)
+
+
+def left_out_lines(standings: Mapping[Host, Standing]) -> Iterator[str]:
+    """Who is left out and why; equal reasons together."""
+    from distcomp.nodes.fleet import Phase
+
+    left_out = {host: standing for host, standing in standings.items() if standing.phase is Phase.LEFT_OUT}
+    troubles = {host.name: standing.trouble for host, standing in left_out.items()}
+    steps = {standing.trouble: (host, standing.next_step) for host, standing in left_out.items()}
+    for names, trouble in folded(troubles):
+        yield f"{names} left out: {trouble}"
+        _, step = steps[trouble]
+        if step:
+            yield f"  {step}"
+
+
+class Hosted:
+    """Nodes in the place of a worker of one's own, for `distcomp run`."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._ends = 0
+
+    def look(self) -> None:
+        """Nothing to do: each node has somebody who attends to it."""
+
+    def is_alive(self) -> bool:
+        """Whether a worker still runs, or may."""
+        return not self._ends or self._fleet.is_ending()
+
+    def stop(self) -> None:
+        """Tell all workers to end: the first time when what runs has ended, after that at once."""
+        self._ends += 1
+        self._fleet.end(drain=self._ends == 1)
+
+    def close(self) -> None:
+        """Whoever made the fleet closes it."""

@@ -1,0 +1,51 @@
+"""Ends a node's worker: at once, or when what runs has ended. Waits for it, and removes what is secret."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from distcomp.nodes.aboard.places import project_folder, worker_pid
+
+LOOK_S = 0.05
+
+
+def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:  # noqa: ARG001  the same in each script
+    """End it. `ask`: {"drain": whether what runs is waited for, "patience_s": then it is killed; null: never}."""
+    pid = worker_pid(ask)
+    if pid:
+        # The worker takes TERM for "drain" and HUP for "at once".
+        send(pid, signal.SIGTERM if ask["drain"] else signal.SIGHUP)
+        if not gone(ask, pid, ask["patience_s"]):
+            send(pid, signal.SIGKILL)
+            gone(ask, pid, 5)
+    if not worker_pid(ask):
+        clean(project_folder(ask))
+    return {"stopped": bool(pid), "pid": pid}
+
+
+def send(pid: int, number: int) -> None:
+    """Send a signal, unless the process has gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def gone(ask: dict[str, Any], pid: int, patience_s: float | None) -> bool:
+    """Whether the worker ended in time."""
+    give_up_s = None if patience_s is None else time.monotonic() + patience_s
+    while worker_pid(ask) == pid:
+        if give_up_s is not None and time.monotonic() > give_up_s:
+            return False
+        time.sleep(LOOK_S)
+    return True
+
+
+def clean(folder: Path) -> None:
+    """Remove what nobody needs while no worker runs. What tasks printed stays, for `distcomp logs`."""
+    for name in ("password", "distcomp.toml"):
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,89 @@
+"""What all nodes of a project are told: where their folder is, how they reach the store, which settings hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from distcomp.settings import SETTINGS, Settings
+from distcomp.statefolder import StateFolder
+
+# What concerns this machine alone.
+_NOT_FOR_NODES = {"store", "project", "fsync", "ssh", "node_folder", "node_python", "connections", "interpreter"}
+_LOCAL = {"localhost", "127.0.0.1", "::1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Made by `make_plan`.
+
+    Args:
+        key: the project's name on nodes, unlike that of any other project of the user.
+        folder: of distcomp on nodes.
+        python: program there; empty: one is looked for.
+        settings: text of the nodes' distcomp.toml, with places to fill in.
+        password: of the store.
+        target: where the nodes' socket leads to, here; empty if they reach the store by themselves.
+    """
+
+    key: str
+    folder: str
+    python: str
+    settings: str
+    password: str = field(repr=False)
+    target: str
+
+    def ask(self, node: str, **more: object) -> dict[str, object]:
+        """A question about this project on a node."""
+        return {"folder": self.folder, "project": self.key, "node": node, **more}
+
+
+def make_plan(
+    folder: StateFolder, settings: Settings, sources: Mapping[str, str], own_socket: str, password: str
+) -> Plan:
+    """The plan of a project.
+
+    Args:
+        folder: the project's.
+        settings: its settings.
+        sources: where each is from; those that are set here hold on nodes too.
+        own_socket: of the project's own store; empty if it has none.
+        password: the store's, if it is not in its URL.
+    """
+    target = own_socket or _local_target(settings.store)
+    store = "unix://@SOCKETS@/store" if target else settings.store
+    if password:
+        store += f"{'&' if '?' in store else '?'}password_file=@PROJECT@/password"
+    given = {
+        setting.name: setting.kind.format(getattr(settings, setting.field))
+        for setting in SETTINGS
+        if sources[setting.name] != "default" and setting.name not in _NOT_FOR_NODES
+    }
+    values = {"store": store, "project": settings.project, **given}
+    return Plan(
+        key=_key(settings.project, settings.store or f"{socket.gethostname()}:{folder.path.resolve()}"),
+        folder=settings.node_folder,
+        python=settings.node_python,
+        settings="".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()),
+        password=password,
+        target=target,
+    )
+
+
+def _key(project: str, store: str) -> str:
+    return f"{project}-{hashlib.blake2b(store.encode(), digest_size=4).hexdigest()}"
+
+
+def _local_target(store: str) -> str:
+    """What ssh leads to, if the store of this URL is one that only this machine can reach."""
+    parts = urlsplit(store)
+    if parts.scheme == "unix":
+        return parts.path
+    host = parts.netloc.rpartition("@")[2]
+    if parts.scheme == "redis" and urlsplit(f"//{host}").hostname in _LOCAL:
+        return host if ":" in host else f"{host}:6379"
+    return ""

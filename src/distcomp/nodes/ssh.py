@@ -1,0 +1,211 @@
+"""Runs commands on many hosts with the user's own `ssh`, a set number at once, each with a time limit.
+
+The program is OpenSSH's, so ~/.ssh/config, agent, jump hosts and known_hosts count as they do for the user
+(docs/decisions/ssh.md). Nothing is ever asked: what would need an answer is an outcome that says what to do. A
+host's commands share one connection, held by a master process that ends with us.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from distcomp.errors import BadSetting, DistcompError
+from distcomp.nodes.hosts import Host
+
+CONNECT_TIMEOUT_S = 10
+# A host that is silent for so long is gone: its calls and its way to the store end.
+ALIVE_EVERY_S = 3
+ALIVE_MISSES = 3
+# Masters of a process that was killed end by themselves after this.
+PERSIST_S = 30
+CONNECTIONS = 32
+SSH_FAILED = 255
+_OUTPUT_SHOWN = 300
+
+_OPTIONS = {
+    "BatchMode": "yes",
+    "ConnectTimeout": str(CONNECT_TIMEOUT_S),
+    "ServerAliveInterval": str(ALIVE_EVERY_S),
+    "ServerAliveCountMax": str(ALIVE_MISSES),
+    "LogLevel": "ERROR",
+    # What a user's configuration may ask for in an interactive session.
+    "RemoteCommand": "none",
+    "RequestTTY": "no",
+    "PermitLocalCommand": "no",
+    "ForwardAgent": "no",
+    "ForwardX11": "no",
+    "EscapeChar": "none",
+}
+
+_Result = TypeVar("_Result")
+
+
+class HostTrouble(DistcompError):
+    """A host did not do what it was asked to. The message does not name the host: whoever tells it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command on a host came to. `exit_code` is negative where a signal ended it."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: str
+
+
+class Ssh:
+    """The way to hosts. Thread-safe. Close it, or use it in a `with`: its connections end then.
+
+    Args:
+        program: the ssh program and options of the user's, as in the setting `ssh`.
+        connections: most hosts at once, for `on_all`.
+
+    Raises:
+        BadSetting: there is no such program.
+    """
+
+    def __init__(self, program: str = "ssh", connections: int = CONNECTIONS) -> None:
+        self._program = _program(program)
+        self._connections = connections
+        self.folder = Path(tempfile.mkdtemp(prefix="dc-", dir=_runtime_folder()))
+        """Private, and with a short name: sockets' names have to be short."""
+        self._masters: dict[str, Host] = {}
+
+    def command(self, host: Host, remote: str, options: Mapping[str, str] | None = None) -> list[str]:
+        """The words that run a command on a host; `remote` is a line for the user's login shell there."""
+        words = [*self._program, "-T"]
+        for name, value in {**_OPTIONS, **(options or self._sharing(host))}.items():
+            words += ["-o", f"{name}={value}"]
+        if host.port:
+            words += ["-p", str(host.port)]
+        if host.user:
+            words += ["-l", host.user]
+        return [*words, "--", host.address, *([remote] if remote else [])]
+
+    def run(self, host: Host, remote: str, stdin: bytes = b"", timeout_s: float | None = 60) -> Answer:
+        """Run a command on a host and wait for its end.
+
+        Raises:
+            HostTrouble: it cannot be reached or does not let us in, or the time is over.
+        """
+        command = self.command(host, remote)
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        ) as process:
+            try:
+                stdout, stderr = process.communicate(stdin, timeout_s)
+            except subprocess.TimeoutExpired:
+                raise HostTrouble(f"no answer within {timeout_s:.0f} s") from None
+            finally:
+                process.kill()
+        answer = Answer(process.returncode, stdout, stderr.decode(errors="replace").strip())
+        if answer.exit_code == SSH_FAILED:
+            raise trouble_of(host, answer.stderr)
+        return answer
+
+    def on_all(self, hosts: Iterable[Host], work: Callable[[Host], _Result]) -> dict[Host, _Result]:
+        """Do something with each host, at most `connections` at once. `work` is called in threads."""
+        every = list(hosts)
+        with ThreadPoolExecutor(max(1, min(self._connections, len(every))), "ssh") as pool:
+            return dict(zip(every, pool.map(work, every), strict=True))
+
+    def close(self) -> None:
+        """End the connections."""
+        with suppress(RuntimeError):
+            self.on_all(list(self._masters.values()), self._end_master)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Ssh:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _sharing(self, host: Host) -> dict[str, str]:
+        name = hashlib.blake2b(str(host).encode(), digest_size=5).hexdigest()
+        self._masters[name] = host
+        # Forwards of the user's configuration are for sessions of his own, and would be in each other's way.
+        return {
+            "ControlMaster": "auto",
+            "ControlPath": str(self.folder / name),
+            "ControlPersist": str(PERSIST_S),
+            "ClearAllForwardings": "yes",
+        }
+
+    def _end_master(self, host: Host) -> None:
+        command = self.command(host, "")
+        command[command.index("--") : command.index("--")] = ["-O", "exit"]
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=5, check=False)
+
+
+def _program(text: str) -> list[str]:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise BadSetting(f"The setting ssh cannot be read: {error}.") from None
+    if not words or shutil.which(words[0]) is None:
+        raise BadSetting(
+            f"There is no program {words[0] if words else ''!r} to reach hosts with.",
+            next_step="Install OpenSSH's client (openssh-client), or name it in the setting `ssh`.",
+        )
+    return words
+
+
+def _runtime_folder() -> str | None:
+    """Where a user's sockets belong: short, private, gone after a restart. None: among temporary files."""
+    folder = os.environ.get("XDG_RUNTIME_DIR", "")
+    return folder if folder and len(folder) < 40 and os.access(folder, os.W_OK) else _short_temporary()
+
+
+def _short_temporary() -> str | None:
+    return "/tmp" if os.access("/tmp", os.W_OK) else None  # noqa: S108  mkdtemp makes a private folder in it
+
+
+# What OpenSSH prints, in the order in which it matters, and what it means.
+_TROUBLES = (
+    (r"REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key is not the one that is known", "changed"),
+    (r"Host key verification failed|No \S+ host key is known", "its host key is unknown", "unknown"),
+    (r"Permission denied \(([^)]*)\)", "it does not let us in ({0})", "login"),
+    (r"Could not resolve hostname", "its name is unknown", "name"),
+    (r"Connection refused", "it refuses connections: no sshd", ""),
+    (r"Too many authentication failures", "it does not let us in: too many keys were tried", "login"),
+    (r"timed out|Timeout, server", "no answer", ""),
+    (r"No route to host|Network is unreachable", "there is no way to it", ""),
+    (r"closed by|reset by peer|Broken pipe|disconnect", "the connection broke", ""),
+)
+_STEPS = {
+    "changed": "If that is right, remove the old key: ssh-keygen -R {host}",
+    "unknown": "Accept it once: ssh {host}, or for many hosts ssh-keyscan -f HOSTS >> ~/.ssh/known_hosts, and compare.",
+    "login": "`ssh {host}` has to work without a question: a key (ssh-copy-id {host}), and if it has a password an"
+    " agent (ssh-add).",
+    "name": "Mend the host file, or name it in ~/.ssh/config.",
+    "": "",
+}
+
+
+def trouble_of(host: Host, stderr: str) -> HostTrouble:
+    """What ssh's last words mean for the user."""
+    for pattern, what, step in _TROUBLES:
+        if match := re.search(pattern, stderr):
+            where = f"{host.user}@{host.address}" if host.user else host.address
+            if host.port:
+                where = f"-p {host.port} {where}"
+            return HostTrouble(what.format(*match.groups()), next_step=_STEPS[step].format(host=where))
+    last = stderr.splitlines()[-1] if stderr else "ssh ended without a word"
+    return HostTrouble(last[:_OUTPUT_SHOWN])
