@@ -49,6 +49,7 @@ _WHEN = {
         "Take effect when the store starts",
         "`distcomp server stop`, and the next command starts it again.",
     ),
+    Applies.NODES: ("Take effect when a command goes to nodes", "[cluster.md](cluster.md) has more on nodes."),
 }
 
 _END = """

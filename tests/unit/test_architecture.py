@@ -43,7 +43,8 @@ def test_nothing_that_was_stored_or_sent_can_run_code() -> None:
 
 def test_only_one_module_asks_for_the_time() -> None:
     for name, tree in trees([file for file in SOURCES if "src" in file.parts]):
-        if name.endswith("/clock.py"):
+        # What runs on nodes is sent alone, without the rest of distcomp.
+        if name.endswith("/clock.py") or "/nodes/aboard/" in name:
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):

@@ -7,7 +7,6 @@ trouble is another's.
 from __future__ import annotations
 
 import random
-import select
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ STOP_PATIENCE_S = 40.0
 RETRY_FIRST_S = 0.5
 RETRY_CAP_S = 15.0
 HOLD_LOOK_S = 0.2
+# A worker that ends again and again does so for a reason that stays.
+MOST_ENDS = 4
 
 
 class Phase(StrEnum):
@@ -45,6 +46,14 @@ class Standing:
     phase: Phase
     trouble: str = ""
     next_step: str = ""
+
+
+class WorkerEnded(HostTrouble):
+    """A node's worker ended without being told to by us."""
+
+    def __init__(self, last_words: Sequence[str]) -> None:
+        said = "".join(f"\n  {line}" for line in last_words)
+        super().__init__(f"its worker has ended; the end of its log:{said}")
 
 
 class Attendant(threading.Thread):
@@ -70,6 +79,7 @@ class Attendant(threading.Thread):
         self._slots, self._on_change = slots, on_change
         self._program = ""
         self._has_worked = self._is_ending = False
+        self._ends = 0
         self._starting = threading.Lock()
         self._is_let_go = threading.Event()
 
@@ -82,6 +92,11 @@ class Attendant(threading.Thread):
                     forward = self._get_to_work()
                 self._has_worked, retry_s = True, RETRY_FIRST_S
                 self._hold(forward)
+            except WorkerEnded as trouble:
+                self._ends += 1
+                self._become(Standing(Phase.AWAY if self._ends < MOST_ENDS else Phase.LEFT_OUT, trouble.what))
+                if self._ends == MOST_ENDS:
+                    return
             except HostTrouble as trouble:
                 # What never worked is said and left alone; what did work is tried again for as long as we are here.
                 phase = Phase.AWAY if self._has_worked else Phase.LEFT_OUT
@@ -91,18 +106,18 @@ class Attendant(threading.Thread):
                 self._is_let_go.wait(retry_s * random.uniform(0.5, 1))  # noqa: S311  spreads them, no secret
                 retry_s = min(RETRY_CAP_S, retry_s * 2)
 
-    def _get_to_work(self) -> Forward | None:
+    def _get_to_work(self) -> Forward:
         if self.facts is None or not self._program:
             self.facts = look(self._ssh, self.host, self._plan)
             self._program = install(self._ssh, self.host, self.facts, self._bundles)
         ask = self._plan.ask(self.host.name, settings=self._plan.settings, password=self._plan.password)
-        prepared = self._call(("places", "prepare"), ask)
-        forward = self._new_forward(str(prepared["sockets"]))
+        prepared = self._call("prepare", ask)
+        ask = self._plan.ask(self.host.name, sockets=prepared["sockets"])
+        forward = Forward(self._ssh, self.host, ask, target=self._plan.target, python=self.facts.python)
         try:
             self._start_worker()
         except BaseException:
-            if forward:
-                forward.close()
+            forward.close()
             raise
         return forward
 
@@ -111,28 +126,20 @@ class Attendant(threading.Thread):
             if self._is_ending:
                 return
             ask = self._plan.ask(self.host.name, program=self._program, options=[], patience_s=START_S / 2)
-            self._call(("places", "start"), ask)
+            self._call("start", ask)
             self._become(Standing(Phase.WORKING))
 
-    def _new_forward(self, sockets: str) -> Forward | None:
-        if not self._plan.target:
-            return None
+    def _call(self, script: str, ask: dict[str, object], timeout_s: float | None = START_S) -> dict[str, object]:
         assert self.facts
-        return Forward(self._ssh, self.host, sockets=sockets, target=self._plan.target, python=self.facts.python)
+        return call(self._ssh, self.host, ("places", script), ask, python=self.facts.python, timeout_s=timeout_s)
 
-    def _call(self, scripts: tuple[str, ...], ask: dict[str, object], timeout_s: float | None = START_S) -> dict[str, object]:
-        assert self.facts
-        return call(self._ssh, self.host, scripts, ask, python=self.facts.python, timeout_s=timeout_s)
-
-    def _hold(self, forward: Forward | None) -> None:
-        """Until we are let go, or the way breaks: then the trouble is raised."""
-        if forward is None:
-            self._is_let_go.wait()
-            return
+    def _hold(self, forward: Forward) -> None:
+        """Until we are let go, or the way breaks or the worker ends: then the trouble is raised."""
         try:
             while not self._is_let_go.is_set():
-                if select.select([forward.descriptor], [], [], HOLD_LOOK_S)[0]:
-                    raise forward.why_down()
+                last_words = forward.wait(HOLD_LOOK_S)
+                if last_words is not None and not self._is_ending:
+                    raise WorkerEnded(last_words)
         finally:
             forward.close()
 
@@ -146,7 +153,7 @@ class Attendant(threading.Thread):
         self._become(Standing(Phase.ENDING))
         try:
             ask = self._plan.ask(self.host.name, drain=drain, patience_s=None if drain else STOP_PATIENCE_S)
-            self._call(("places", "stop"), ask, timeout_s=None if drain else STOP_PATIENCE_S + START_S)
+            self._call("stop", ask, timeout_s=None if drain else STOP_PATIENCE_S + START_S)
             self._become(Standing(Phase.ENDED))
         except HostTrouble as trouble:
             self._become(Standing(Phase.AWAY, trouble.what, trouble.next_step))

@@ -34,8 +34,8 @@ class Forward:
     Args:
         ssh: the way to the host.
         host: which.
-        sockets: the folder there for sockets.
-        target: here: path of a socket, or HOST:PORT.
+        ask: what the node's end has to know: see aboard/forward.py.
+        target: here: path of a socket, or HOST:PORT; empty: the worker is only watched.
         python: the node's Python.
 
     Raises:
@@ -43,18 +43,28 @@ class Forward:
     """
 
     def __init__(
-        self, ssh: Ssh, host: Host, *, sockets: str, target: str, python: str, clock: Clock | None = None
+        self,
+        ssh: Ssh,
+        host: Host,
+        ask: Mapping[str, object],
+        *,
+        target: str,
+        python: str,
+        clock: Clock | None = None,
     ) -> None:
         self._host, self._clock = host, clock or SystemClock()
-        name = f"s{secrets.token_hex(3)}"
+        self._said = b""
+        name = f"s{secrets.token_hex(3)}" if target else ""
         command = ssh.command(host, remote_command(python, sys.version_info[:2]), _OPTIONS)
-        at = command.index("--")
-        command[at:at] = ["-R", f"{sockets}/{name}:{target}"]
+        if target:
+            at = command.index("--")
+            command[at:at] = ["-R", f"{ask['sockets']}/{name}:{target}"]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
         try:
-            self._begin(program("forward") + json.dumps({"sockets": sockets, "name": name}).encode() + b"\n", python)
+            question = json.dumps({**ask, "name": name}).encode()
+            self._begin(program("places", "forward") + question + b"\n", python)
         except BaseException:
             self.close()
             raise
@@ -91,20 +101,23 @@ class Forward:
             return trouble
         return HostTrouble("the connection ended as soon as it stood")
 
-    @property
-    def descriptor(self) -> int:
-        """Readable when the connection has ended."""
+    def wait(self, timeout_s: float) -> list[str] | None:
+        """Wait for news from there, for so long at most: the last words of a worker that has ended, or nothing.
+
+        Raises:
+            HostTrouble: the connection has ended. A dead network is noticed after some seconds.
+        """
         assert self._process.stdout
-        return self._process.stdout.fileno()
-
-    def is_up(self) -> bool:
-        """Whether it stands, as far as ssh knows: a dead network is noticed after some seconds."""
-        return self._process.poll() is None
-
-    def why_down(self) -> HostTrouble:
-        """What ssh said about its end."""
         assert self._process.stderr
-        return trouble_of(self._host, self._process.stderr.read().decode(errors="replace").strip())
+        if not select.select([self._process.stdout], [], [], timeout_s)[0]:
+            return None
+        piece = os.read(self._process.stdout.fileno(), 1 << 16)
+        if not piece:
+            raise trouble_of(self._host, self._process.stderr.read().decode(errors="replace").strip())
+        self._said += piece
+        *whole, self._said = self._said.split(b"\n")
+        said = [json.loads(line.removeprefix(MARK[1:])) for line in whole if line.startswith(MARK[1:])]
+        return next((list(one["worker_ended"]) for one in said if "worker_ended" in one), None)
 
     def close(self) -> None:
         """End it; the socket there goes with it."""

@@ -1,4 +1,4 @@
-"""The node's end of the way to the store: keeps the socket's name while the ssh connection stands.
+"""The node's end of the way to the store: keeps the socket's name while the ssh connection stands, and watches.
 
 sshd makes a socket of a new name for each connection, as it cannot take over one that a broken connection left. The
 name that the worker knows is a link, turned to the newest.
@@ -16,30 +16,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
+    from distcomp.nodes.aboard.places import last_lines, project_folder, worker_pid
     from distcomp.nodes.aboard.serving import say
 
 LINK = "store"
+NOWHERE = "by-network"
 PID_NAME = "forward.pid"
 # sshd makes the socket before it starts us; a moment for slow ones.
 PATIENCE_S = 5
-SUPERSEDED_LOOK_S = 2
+LOOK_S = 1
 
 
 def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:
-    """Hold the way until stdin ends. `ask`: {"sockets": folder, "name": of the new socket}."""
-    folder = Path(ask["sockets"])
-    ours = folder / ask["name"]
+    """Hold the way until stdin ends, and say so when the worker ends.
+
+    `ask`: {"sockets": folder, "name": of the new socket; empty if none is wanted}.
+    """
+    folder, name = Path(ask["sockets"]), ask["name"]
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE):
         signal.signal(number, leave)
     try:
-        if not appears(ours):
+        if name and not appears(folder / name):
             return {"error": "its sshd forwards no sockets", "next_step": _STEP}
         end_older(folder)
-        turn_link(folder, ask["name"])
-        say({"ready": str(folder / LINK)})
-        hold(folder, ask["name"], payload)
+        turn_link(folder, name)
+        say({"ready": True})
+        hold(ask, payload)
     finally:
-        remove(folder, ask["name"])
+        remove(folder, name)
     return {"ended": True}
 
 
@@ -77,24 +81,29 @@ def start_ticks(pid: int) -> str:
 
 
 def turn_link(folder: Path, name: str) -> None:
-    """Lead the worker to the new socket, in one step."""
+    """Lead the worker to the new socket, in one step. Without one, the link leads nowhere and says who holds it."""
     draft = folder / f".{LINK}.{os.getpid()}"
     draft.unlink(missing_ok=True)
-    draft.symlink_to(name)
+    draft.symlink_to(name or NOWHERE)
     draft.replace(folder / LINK)
 
 
-def hold(folder: Path, name: str, payload: BinaryIO) -> None:
+def hold(ask: dict[str, Any], payload: BinaryIO) -> None:
     """Until the other side ends, or a newer connection has taken over."""
-    while is_current(folder, name):
-        if select.select([payload.fileno()], [], [], SUPERSEDED_LOOK_S)[0] and not os.read(payload.fileno(), 4096):
+    seen = 0
+    while is_current(Path(ask["sockets"]), ask["name"]):
+        if select.select([payload.fileno()], [], [], LOOK_S)[0] and not os.read(payload.fileno(), 4096):
             return
+        pid = worker_pid(ask)
+        if seen and not pid:
+            say({"worker_ended": last_lines(project_folder(ask) / "worker.log", 10)})
+        seen = pid
 
 
 def is_current(folder: Path, name: str) -> bool:
     """Whether the link leads to our socket."""
     try:
-        return (folder / LINK).readlink() == Path(name)
+        return (folder / LINK).readlink() == Path(name or NOWHERE)
     except OSError:
         return False
 
@@ -104,4 +113,5 @@ def remove(folder: Path, name: str) -> None:
     if is_current(folder, name):
         (folder / LINK).unlink(missing_ok=True)
         (folder / PID_NAME).unlink(missing_ok=True)
-    (folder / name).unlink(missing_ok=True)
+    if name:
+        (folder / name).unlink(missing_ok=True)
