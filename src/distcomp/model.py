@@ -176,3 +176,32 @@ class NodeMemory(msgspec.Struct, frozen=True):
 
     total_bytes: int
     available_bytes: int
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """What attempts used of the nodes while any ran there, and what there was.
+
+    Args:
+        span_s: how long, all nodes together.
+        memory_byte_s, total_byte_s: memory of attempts, and of the nodes, times how long.
+        core_s, total_core_s: cores at work for whomever, and those that there were, times how long.
+        peak_memory_fraction, peak_cores_fraction: the largest part of a node that was in use.
+    """
+
+    span_s: float = 0
+    memory_byte_s: float = 0
+    total_byte_s: float = 0
+    core_s: float = 0
+    total_core_s: float = 0
+    peak_memory_fraction: float = 0
+    peak_cores_fraction: float = 0
+
+    @property
+    def memory_fraction(self) -> float:
+        """In use on average."""
+        return self.memory_byte_s / self.total_byte_s if self.total_byte_s else 0.0
+
+    @property
+    def cores_fraction(self) -> float:
+        """At work on average."""
+        return self.core_s / self.total_core_s if self.total_core_s else 0.0

@@ -11,7 +11,7 @@ import redis
 from msgspec.structs import replace
 
 from distcomp.errors import Ambiguous, LeaseLost, NotFound, StoreRefused
-from distcomp.model import Cause, Claim, JobContext, NodeRoom, State, TaskSpec
+from distcomp.model import Cause, Claim, JobContext, NodeRoom, State, TaskSpec, Use
 from distcomp.packing import starvation
 from distcomp.store.keys import prefix
 from distcomp.store.reading import Reading
@@ -261,6 +261,22 @@ def test_a_task_whose_worker_fell_silent_is_run_again(store: Store, client: redi
     assert store.settle([finish(claim)]) == ["lease_lost"]
     with pytest.raises(LeaseLost):
         store.renew(a_worker("w1"), b"{}")
+
+
+def test_heartbeats_add_up_what_was_used_since_the_last(store: Store, reading: Reading) -> None:
+    first = Use(span_s=2, memory_byte_s=3 * GIB, total_byte_s=8 * GIB, core_s=1.5, total_core_s=4)
+    later = Use(
+        span_s=3, memory_byte_s=4 * GIB, total_byte_s=12 * GIB, core_s=2, total_core_s=6, peak_memory_fraction=0.75
+    )
+    worker = registered(store)
+    store.renew(worker, b"{}", first)
+    store.renew(worker, b"{}", later, told=first)
+    store.renew(registered(store, "w2"), b"{}", replace(first, peak_memory_fraction=0.5, peak_cores_fraction=1.0))
+    use = reading.use(reading.stats())
+    assert (use.span_s, use.memory_byte_s, use.core_s) == (5, 7 * GIB, 3.5)
+    assert (use.memory_fraction, use.cores_fraction) == (7 / 20, 3.5 / 10)
+    assert (use.peak_memory_fraction, use.peak_cores_fraction) == (0.75, 1)
+    assert reading.use(reading.stats(), since_ms=reading.now_ms() + 1000).peak_memory_fraction == 0
 
 
 def test_leases_start_anew_when_nobody_could_renew_them(store: Store, client: redis.Redis) -> None:

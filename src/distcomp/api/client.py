@@ -174,11 +174,15 @@ class Client:
 
     # Looking
 
-    def status(self) -> Status:
-        """The project at a glance, in a time that does not depend on the number of tasks."""
-        return self._ask(self._status)
+    def status(self, since_ms: int = 0) -> Status:
+        """The project at a glance, in a time that does not depend on the number of tasks.
 
-    def _status(self, reading: Reading) -> Status:
+        Args:
+            since_ms: the peaks of use are of workers that were heard of since then, by the store's clock.
+        """
+        return self._ask(lambda reading: self._status(reading, since_ms))
+
+    def _status(self, reading: Reading, since_ms: int) -> Status:
         counts, rate_per_s, stats = reading.counts(), reading.ends_per_s(), reading.stats()
         live = [worker for worker in map(views.worker, reading.workers()) if worker.state != "silent"]
         left = counts[State.TODO] + counts[State.RUNNING]
@@ -191,6 +195,8 @@ class Client:
             too_large=tuple(self._too_large(reading, live)),
             attempts={cause: stats[f"attempts:{cause}"] for cause in Cause if stats.get(f"attempts:{cause}")},
             spent_s={cause: stats[f"wall_ms:{cause}"] / 1000 for cause in Cause if stats.get(f"wall_ms:{cause}")},
+            use=reading.use(stats, since_ms),
+            at_ms=reading.now_ms(),
         )
 
     @staticmethod

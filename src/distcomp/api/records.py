@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from distcomp.intake.submitted import Submitted
-from distcomp.model import Cause, Outcome, Scalar, State, TaskSpec, TaskType
+from distcomp.model import Cause, Outcome, Scalar, State, TaskSpec, TaskType, Use
 
 if TYPE_CHECKING:
     from distcomp.taskfile import Format
@@ -212,6 +212,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         too_large: waiting tasks that need more than any live worker's node has; none without live workers.
         attempts: attempts that have ended, by cause.
         spent_s: task-seconds by cause of the attempts' end; all but those of `finished` were thrown away.
+        use: of the nodes, so far. `at_ms` is now, by the store's clock.
     """
 
     project: str
@@ -222,6 +223,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     too_large: tuple[Need, ...]
     attempts: Mapping[Cause, int]
     spent_s: Mapping[Cause, float]
+    use: Use
+    at_ms: int
 
     @property
     def total(self) -> int:

@@ -17,6 +17,7 @@ from distcomp.cli.options import AsJson, States, parse_states
 from distcomp.cli.usage import BadUsage
 
 if TYPE_CHECKING:
+    from distcomp.api import Client
     from distcomp.api.results import Row
 
 SHOWN = 100
@@ -49,6 +50,7 @@ def results(
 
         if not form:
             _show(rows())
+            _show_waste(client)
             return
         with written_whole(output) as file:
             written = _writer(form)(rows, file)
@@ -81,6 +83,16 @@ def _writer(form: str) -> Callable[[Callable[[], Iterator[Row]], BinaryIO], int]
         "json": tables.write_json,
         "parquet": tables.write_parquet,
     }[form]
+
+
+def _show_waste(client: Client) -> None:
+    """Below the table, and not into a file: it is about all of the project."""
+    from distcomp.cli.waste import use_line, waste_line
+
+    status = client.status()
+    for line in (use_line(status.use), waste_line(status.attempts, status.spent_s)):
+        if line:
+            print(line, file=sys.stderr)
 
 
 def _show(rows: Iterable[Row]) -> None:

@@ -120,7 +120,7 @@ class Run:
 
     def until_done(self) -> Summary:
         """Run until the jobs have ended, or cannot go on, or the user says so."""
-        from distcomp.cli.summary import Summary, failure_groups, wasted_since
+        from distcomp.cli.summary import Summary, changed_since, failure_groups
 
         started_s, before = self._clock.monotonic_s(), self._client.status()
         progress = next(self._client.watch(self._jobs))
@@ -132,6 +132,7 @@ class Run:
             progress = next(self._client.watch(self._jobs))
         if not progress.left:
             self._stuck = ()
+        attempts, spent_s, use = changed_since(before, self._client.status(before.at_ms))
         is_interrupted = self._interrupts and progress.left
         return Summary(
             outcome="interrupted" if is_interrupted else "stuck" if self._stuck else "done",
@@ -140,7 +141,9 @@ class Run:
             failures=failure_groups(self._client, self._jobs) if progress.counts[State.FAILED] else (),
             too_large=self._stuck,
             took_s=self._clock.monotonic_s() - started_s,
-            wasted_s=wasted_since(before, self._client.status()),
+            attempts=attempts,
+            spent_s=spent_s,
+            use=use,
         )
 
     def _with_worker(self) -> None:

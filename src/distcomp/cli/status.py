@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from distcomp.cli import render
 from distcomp.cli.opening import opened
 from distcomp.cli.options import AsJson
-from distcomp.model import Cause, State
+from distcomp.cli.waste import use_line, waste_line
+from distcomp.model import State
 from distcomp.units import format_rate
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show how far the project is: counts, rate, what is left, workers, what no node can run.
+    """Show how far the project is: counts, rate, what is left, workers, what no node can run, use and waste.
 
     Costs the same with a thousand tasks and with ten million: watch distcomp status.
     """
@@ -32,7 +33,8 @@ def _lines(status: Status) -> Iterator[str]:
             ("rate", _rate(status)),
             ("workers", workers_line(status.workers)),
             *(("too large", need_line(need)) for need in status.too_large),
-            ("wasted", _wasted(status)),
+            ("use", use_line(status.use)),
+            ("wasted", waste_line(status.attempts, status.spent_s)),
         ]
     )
 
@@ -66,13 +68,3 @@ def need_line(need: Need) -> str:
     needs = [part for part in (render.size(need.memory_bytes), f"{cores} cores" if need.cores else "") if part]
     verb = "needs" if need.tasks == 1 else "need"
     return f"{render.number_of(need.tasks, 'task')} {verb} {' and '.join(needs)}: no node has so much"
-
-
-def _wasted(status: Status) -> str:
-    """Task-seconds of attempts that came to nothing, by cause."""
-    causes = [
-        f"{cause}: {render.number_of(number, 'attempt')}, {render.duration(status.spent_s.get(cause, 0))}"
-        for cause, number in status.attempts.items()
-        if cause is not Cause.FINISHED
-    ]
-    return "; ".join(causes)

@@ -11,7 +11,8 @@ from distcomp.api import Filter
 from distcomp.cli import render
 from distcomp.cli.status import need_line
 from distcomp.cli.terminal import cut, paint
-from distcomp.model import Cause, State
+from distcomp.cli.waste import use_line, waste_line
+from distcomp.model import Cause, State, Use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         failures: of these jobs, by reason; the most frequent first.
         too_large: what is left and no node can run, if that ended the run.
         took_s: seconds of the run.
-        wasted_s: task-seconds that came to nothing while it went on, by the cause of the attempts' end.
+        attempts: that ended while it went on, by cause; `evicted` were returned, `oom` killed by the kernel.
+        spent_s: their task-seconds; all but those of `finished` were thrown away.
+        use: of the nodes meanwhile.
     """
 
     outcome: str
@@ -51,7 +54,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[FailureGroup, ...]
     too_large: tuple[Need, ...]
     took_s: float
-    wasted_s: Mapping[Cause, float]
+    attempts: Mapping[Cause, int]
+    spent_s: Mapping[Cause, float]
+    use: Use
 
     @property
     def exit_code(self) -> int:
@@ -73,14 +78,23 @@ def failure_groups(client: Client, jobs: Sequence[int] | None) -> tuple[FailureG
     return tuple(sorted(groups, key=lambda group: -group.tasks))
 
 
-def wasted_since(before: Status, now: Status) -> dict[Cause, float]:
-    """Task-seconds by cause of attempts that came to nothing between two looks."""
-    wasted = {
-        cause: spent_s - before.spent_s.get(cause, 0.0)
-        for cause, spent_s in now.spent_s.items()
-        if cause is not Cause.FINISHED
-    }
-    return {cause: seconds for cause, seconds in wasted.items() if seconds > 0}
+def changed_since(before: Status, now: Status) -> tuple[dict[Cause, int], dict[Cause, float], Use]:
+    """Between two looks: attempts that ended and their task-seconds, by cause, and the use of the nodes."""
+    attempts = {cause: number - before.attempts.get(cause, 0) for cause, number in now.attempts.items()}
+    spent_s = {cause: seconds - before.spent_s.get(cause, 0.0) for cause, seconds in now.spent_s.items()}
+    old, use = before.use, now.use
+    return (
+        {cause: number for cause, number in attempts.items() if number > 0},
+        {cause: seconds for cause, seconds in spent_s.items() if seconds > 0},
+        msgspec.structs.replace(
+            use,
+            span_s=use.span_s - old.span_s,
+            memory_byte_s=use.memory_byte_s - old.memory_byte_s,
+            total_byte_s=use.total_byte_s - old.total_byte_s,
+            core_s=use.core_s - old.core_s,
+            total_core_s=use.total_core_s - old.total_core_s,
+        ),
+    )
 
 
 def lines(summary: Summary) -> Iterator[str]:
@@ -97,9 +111,8 @@ def lines(summary: Summary) -> Iterator[str]:
     yield f"{', '.join(parts)}; {render.duration(summary.took_s)}"
     yield from _failure_lines(summary.failures)
     yield from (paint(f"  {need_line(need)}", "red") for need in summary.too_large)
-    if summary.wasted_s:
-        causes = ", ".join(f"{render.duration(seconds)} {cause}" for cause, seconds in summary.wasted_s.items())
-        yield f"  came to nothing: {causes}"
+    facts = (use_line(summary.use), waste_line(summary.attempts, summary.spent_s))
+    yield from (f"  {line}" for line in facts if line)
     if summary.outcome == "interrupted":
         yield "interrupted: the same command goes on from here"
     elif counts[State.FINISHED]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from distcomp.errors import Ambiguous, NotFound
-from distcomp.model import JobContext, Outcome, State, TaskSpec
+from distcomp.model import JobContext, Outcome, State, TaskSpec, Use
 from distcomp.store.chunks import PLACE, Place, decode_body, decode_header
 from distcomp.store.store import Store, Tries
 from distcomp.store.submission import STATE_OF_LETTER
@@ -108,9 +108,30 @@ class Reading:
         return totals
 
     def stats(self) -> dict[str, int]:
-        """Sums over all attempts so far: 'attempts:CAUSE', 'wall_ms:CAUSE', 'cpu_ms:CAUSE', 'first_submit_ms'."""
+        """Sums over all attempts so far: 'attempts:CAUSE', 'wall_ms:CAUSE', 'cpu_ms:CAUSE'; use; first submission."""
         pairs = self._hash("stats")
         return {name.decode(): int(value) for name, value in pairs.items()}
+
+    def now_ms(self) -> int:
+        """The server's time."""
+        seconds, microseconds = self._wire.command("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    def use(self, stats: Mapping[str, int], since_ms: int = 0) -> Use:
+        """What attempts used so far, from `stats`; the peaks only of workers that were heard of since then.
+
+        Those workers' peaks may be older.
+        """
+        peaks = [tuple(map(int, said.split())) for said in self._hash("peaks").values()]
+        return Use(
+            span_s=stats.get("use:span_ms", 0) / 1000,
+            memory_byte_s=stats.get("use:memory_mib_s", 0) * 2**20,
+            total_byte_s=stats.get("use:total_mib_s", 0) * 2**20,
+            core_s=stats.get("use:core_ms", 0) / 1000,
+            total_core_s=stats.get("use:total_core_ms", 0) / 1000,
+            peak_memory_fraction=max((memory for at_ms, memory, _ in peaks if at_ms >= since_ms), default=0) / 1000,
+            peak_cores_fraction=max((cores for at_ms, _, cores in peaks if at_ms >= since_ms), default=0) / 1000,
+        )
 
     def ends_per_s(self) -> float:
         """Tasks that ended per second, over the last minute, by the server's clock."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from distcomp.errors import LeaseLost, StoreRefused
-from distcomp.model import Claim, JobContext, NodeRoom, Outcome, State, TaskSpec
+from distcomp.model import Claim, JobContext, NodeRoom, Outcome, State, TaskSpec, Use
 from distcomp.packing import starvation
 from distcomp.store.chunks import ChunkCache, Place
 from distcomp.store.settlements import AnySettlement, Fail, Finish, GiveBack, RetryLater
@@ -150,13 +150,19 @@ class Store:
         while self.wire.run_script("register", *args) == b"again":
             pass
 
-    def renew(self, name: WorkerName, facts: bytes) -> list[Proof]:
+    def renew(self, name: WorkerName, facts: bytes, use: Use = Use(), told: Use = Use()) -> list[Proof]:  # noqa: B008
         """Say that the worker lives. Returns what was taken from it: those attempts are to be killed.
+
+        Args:
+            use: all that was used in this life of the worker; `told` is what the store knows of that.
 
         Raises:
             LeaseLost: the worker was believed dead. Nothing that it runs is its own any more.
         """
-        reply = self.wire.run_script("renew", name.worker, name.incarnation, facts, self._lease_ms())
+        peaks = f"{use.peak_memory_fraction * 1000:.0f} {use.peak_cores_fraction * 1000:.0f}"
+        before = _sums(told)
+        sums = [part for sum_, value in _sums(use).items() for part in (sum_, value - before[sum_])]
+        reply = self.wire.run_script("renew", name.worker, name.incarnation, facts, self._lease_ms(), peaks, *sums)
         if reply == b"lease_lost":
             raise LeaseLost(f"The lease of worker {name.worker} has ended.")
         return [_proof(member) for member in reply]
@@ -290,6 +296,17 @@ def _script_and_args(settlement: AnySettlement) -> tuple[str, tuple[Argument, ..
 
 def _times_ms(outcome: Outcome) -> tuple[int, int]:
     return round(outcome.usage.wall_s * 1000), round(outcome.usage.cpu_s * 1000)
+
+
+def _sums(use: Use) -> dict[str, int]:
+    """As they are kept: whole numbers, so that differences add up."""
+    return {
+        "use:span_ms": round(use.span_s * 1000),
+        "use:memory_mib_s": round(use.memory_byte_s / 2**20),
+        "use:total_mib_s": round(use.total_byte_s / 2**20),
+        "use:core_ms": round(use.core_s * 1000),
+        "use:total_core_ms": round(use.total_core_s * 1000),
+    }
 
 
 _outcome_encoder = msgspec.msgpack.Encoder()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from distcomp.clock import Clock
 from distcomp.errors import DistcompError, LeaseLost, StoreUnavailable
-from distcomp.model import Cause, Claim, NodeRoom
+from distcomp.model import Cause, Claim, NodeRoom, Use
 from distcomp.store.settlements import AnySettlement, Fail, GiveBack, RetryLater
 from distcomp.store.store import Proof, Store, WorkerLeaseLost, WorkerName
 from distcomp.worker.spool import Spool
@@ -59,6 +59,7 @@ class Courier:
         self._room: NodeRoom | None = None
         self._is_idle = self._is_dry = self._is_claiming = self._was_refused = self._is_silent = False
         self._facts = b"{}"
+        self._use = self._use_told = Use()
         self._holds: dict[str, int] = {}
         self._rings = self._rings_before = 0
         self._give_up_at_s = math.inf
@@ -118,9 +119,9 @@ class Courier:
                 self._renew_at_s = 0.0
             self._changed.notify()
 
-    def say(self, facts: bytes) -> None:
-        """What the next heartbeat tells of the worker: JSON."""
-        self._facts = facts
+    def say(self, facts: bytes, use: Use) -> None:
+        """What the next heartbeat tells of the worker: JSON, and all that its attempts have used."""
+        self._facts, self._use = facts, use
 
     def news(self) -> News:
         """What came since the last call."""
@@ -293,7 +294,9 @@ class Courier:
 
     def _renew(self, store: Store) -> None:
         try:
-            revoked = store.renew(self._current, self._facts)
+            use = self._use
+            revoked = store.renew(self._current, self._facts, use, self._use_told)
+            self._use_told = use
         except LeaseLost:
             self._lose_lease(store)
             return
@@ -385,6 +388,7 @@ class Courier:
         if self._store is None:
             return
         claims = self.news().claims
+        self._renew(self._store)
         self._store.settle([GiveBack(claim.task_id, claim.token, Cause.DRAINED) for claim in claims])
         self._store.leave(self._current)
         self._disconnect()

@@ -163,7 +163,8 @@ class Worker:
                 is_draining=self._stop is not Stop.NOT,
                 room=packing.room(use, loads, limits),
                 why=(packing.memory_text(use, loads, limits), packing.obstacle(use, loads, limits, 0)),
-            )
+            ),
+            self._outlook.meter.use,
         )
 
     def _relieve_pressure(self) -> None:

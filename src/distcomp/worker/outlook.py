@@ -20,6 +20,7 @@ from distcomp.runner.limits import KeepOutput, RunnerLimits
 from distcomp.store.reading import WorkerFacts
 from distcomp.units import format_bytes
 from distcomp.worker.node import BusyCores, free_disk_bytes, usable_cores
+from distcomp.worker.usemeter import UseMeter
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Outlook:
         self._attempts_bytes = 0
         self.look_interval_s = LOOK_S
         self.settings = watcher.settings
+        self.meter = UseMeter()
         self._read_memory()
 
     def look(self, running: Sequence[RunningAttempt]) -> None:
@@ -62,8 +64,16 @@ class Outlook:
             case None:
                 pass
         self._read_memory()
-        self._busy.read()
+        busy = self._busy.read()
         self._attempts_bytes = sum(attempt.measured.used_bytes for attempt in running)
+        self.meter.note(
+            self._clock.monotonic_s(),
+            len(running),
+            self._attempts_bytes,
+            self.memory.total_bytes,
+            busy,
+            self.limits.cores,
+        )
         self._check_disk()
 
     def use(self, typical_cores: float) -> packing.NodeUse:

@@ -1,0 +1,44 @@
+"""What was thrown away, and how well the nodes were used, in a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from distcomp.cli import render
+from distcomp.model import Cause
+
+if TYPE_CHECKING:
+    from distcomp.model import Use
+
+_LEAST_SPAN_S = 0.5
+"""Of a shorter time there are too few looks to tell of."""
+
+
+def waste_line(attempts: Mapping[Cause, int], spent_s: Mapping[Cause, float]) -> str:
+    """Task-seconds of attempts that came to nothing, in all and by cause; "" when there were none."""
+    lost = {cause: number for cause, number in attempts.items() if number and cause is not Cause.FINISHED}
+    if not lost:
+        return ""
+    lost_s, total_s = sum(spent_s.get(cause, 0.0) for cause in lost), sum(spent_s.values())
+    causes = "; ".join(
+        f"{cause}: {render.number_of(number, 'attempt')}, {render.duration(spent_s.get(cause, 0.0))}"
+        for cause, number in lost.items()
+    )
+    part = f" ({_percent(lost_s / total_s)})" if total_s else ""
+    return f"{render.duration(lost_s)} of {render.duration(total_s)}{part} came to nothing: {causes}"
+
+
+def use_line(use: Use) -> str:
+    """Mean and peak use of memory and cores; "" when that is not known."""
+    if use.span_s < _LEAST_SPAN_S:
+        return ""
+    return (
+        f"memory {_percent(use.memory_fraction)} on average, {_percent(use.peak_memory_fraction)} at most"
+        f"; cores {_percent(use.cores_fraction)} on average, {_percent(use.peak_cores_fraction)} at most"
+    )
+
+
+def _percent(fraction: float) -> str:
+    percent = 100 * fraction
+    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.2g} %"
