@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     min_free_disk_bytes: int
     lease_s: float
     log_level: str
+    cwd_map: tuple[str, str] | tuple[()]
     ssh: str
     connections: int
     node_folder: str
@@ -146,6 +147,16 @@ def _size(least_bytes: int = 0, *, zero_is_allowed: bool = True) -> Kind:
     return Kind(parse, format_bytes)
 
 
+def _parse_cwd_map(text: str) -> tuple[str, str] | tuple[()]:
+    if not text:
+        return ()
+    start, equals, place = text.partition("=")
+    if not (equals and start.startswith("/") and place.startswith("/")):
+        raise ValueError(f"{text!r} is not /FROM=/TO")
+    return start.rstrip("/"), place.rstrip("/")
+
+
+_CWD_MAP = Kind(_parse_cwd_map, "=".join)
 _TEXT = Kind(str)
 _STORE = Kind(_parse_store, redact)
 _FRACTION = Kind(parse_fraction, lambda fraction: f"{fraction * 100:.4g}%")
@@ -243,6 +254,13 @@ SETTINGS = (
         "info",
         "least grave line that is logged",
         Applies.WORKER,
+    ),
+    Setting(
+        "cwd_map",
+        "cwd_map",
+        _CWD_MAP,
+        "",
+        "/FROM=/TO: tasks of directory /FROM run in /TO on this node, where that is another one",
     ),
     Setting("ssh", "ssh", _TEXT, "ssh", "the ssh program that nodes are reached with, and its options", Applies.NODES),
     Setting("connections", "connections", _count(1, 1000), "32", "most nodes reached at once", Applies.NODES),

@@ -34,9 +34,11 @@ class User:
         """The file tasks.txt, of plain commands."""
         self.write("tasks.txt", "".join(f"shell:0:0:0:{command}\n" for command in commands))
 
-    def distcomp(self, *arguments: str, exit_code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Run a command in the user's folder."""
-        return self.home.run("distcomp", "-C", FOLDER, *arguments, exit_code=exit_code, timeout_s=100)
+    def distcomp(
+        self, *arguments: str, exit_code: int | None = 0, folder: str = FOLDER
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the user's folder, or another one."""
+        return self.home.run("distcomp", "-C", folder, *arguments, exit_code=exit_code, timeout_s=100)
 
     def start(self, *arguments: str) -> int:
         """Start a command that goes on; its pid on node0. What it says is in the file `said`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.nodes.conftest import User
+from tests.nodes.conftest import FOLDER, User
 
 
 def test_one_command_runs_the_tasks_on_all_nodes_and_leaves_nothing_there(user: User) -> None:
@@ -51,3 +51,45 @@ def test_an_unknown_host_key_is_an_error_that_says_what_to_do(user: User) -> Non
     done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", exit_code=1)
     assert "node1 left out: its host key is unknown" in done.stderr
     assert "Accept it once: ssh node1" in done.stderr
+
+
+def test_a_directory_that_is_not_on_the_nodes_is_sent_there(user: User) -> None:
+    private = f"{FOLDER}/private"
+    user.home.put(f"{private}/sim", "#!/bin/sh\ncat data/x; hostname\n", mode=0o755)
+    user.write("private/data/x", "hello\n")
+    user.write("private/tasks.txt", "".join(f"shell:0:0:0:./sim {number}\n" for number in range(9)))
+    user.write("private/hosts.txt", "node[1-2]\n")
+
+    left_out = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", folder=private, exit_code=1)
+    assert f"node[1-2] left out: {private} is not there" in left_out.stderr
+    assert "--send . sends the directory there." in left_out.stderr
+
+    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", "--send", ".", folder=private)
+    assert "9 finished" in done.stdout
+
+
+def test_a_node_that_is_unlike_the_others_is_left_out(user: User) -> None:
+    user.cluster["node2"].put(f"{FOLDER}/version", "2.0\n")
+    for name in ("node1", "node3"):
+        user.cluster[name].put(f"{FOLDER}/version", "1.0\n")
+    user.tasks("hostname")
+
+    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", "--need-command", "cat version")
+
+    assert "node2 left out: `cat version` says '2.0' there, '1.0' elsewhere" in done.stderr
+
+
+def test_a_script_of_preparation_is_run_once_on_each_node(user: User) -> None:
+    user.write("setup.sh", "echo ran >> /root/job/ran\n")
+    user.tasks("cat ran")
+    for _ in range(2):
+        user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", "--setup", "setup.sh", "--rerun")
+    assert [node.lines(f"{FOLDER}/ran") for node in user.nodes] == [["ran"]] * 3
+
+
+def test_a_script_of_preparation_that_fails_leaves_the_node_out(user: User) -> None:
+    user.write("setup.sh", "test $(hostname) = node1 || { echo no licence here; exit 3; }\n")
+    user.tasks("hostname")
+    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", "--setup", "setup.sh")
+    assert "node[2-3] left out: the set-up script failed (exit code 3):" in done.stderr
+    assert "no licence here" in done.stderr

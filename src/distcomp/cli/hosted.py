@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distcomp.errors import DistcompError
 from distcomp.nodes.hosts import Host, folded
-from distcomp.nodes.plan import Plan, make_plan
+from distcomp.nodes.plan import Plan, Wishes, make_plan
 
 if TYPE_CHECKING:
     from distcomp.nodes.fleet import Fleet, Standing
@@ -25,7 +25,7 @@ class NoNode(DistcompError):
 
 
 @contextmanager
-def fleet_of(project: Project, hosts: tuple[Host, ...], say: Callable[[str], None]) -> Iterator[Fleet]:
+def fleet_of(project: Project, hosts: Sequence[Host], wishes: Wishes, say: Callable[[str], None]) -> Iterator[Fleet]:
     """The nodes, at work; those that cannot are left out, and said.
 
     Raises:
@@ -41,9 +41,10 @@ def fleet_of(project: Project, hosts: tuple[Host, ...], say: Callable[[str], Non
             say(f"{host.name} is away: {standing.trouble}")
 
     with Ssh(settings.ssh, settings.connections) as ssh:
-        fleet = Fleet(ssh, hosts, plan_of(project, ssh), on_change, settings.connections)
+        fleet = Fleet(ssh, plan_of(project, ssh, wishes), on_change, settings.connections)
         try:
-            standings = fleet.start()
+            fleet.add(hosts)
+            standings = fleet.wait_until_known()
             for line in left_out_lines(standings):
                 say(line)
             if not any(standing.phase is Phase.WORKING for standing in standings.values()):
@@ -54,7 +55,7 @@ def fleet_of(project: Project, hosts: tuple[Host, ...], say: Callable[[str], Non
             fleet.close()
 
 
-def plan_of(project: Project, ssh: Ssh) -> Plan:
+def plan_of(project: Project, ssh: Ssh, wishes: Wishes) -> Plan:
     """What nodes of this project are told."""
     from distcomp.store.address import parse
 
@@ -66,7 +67,8 @@ def plan_of(project: Project, ssh: Ssh) -> Plan:
         socket = str(link)
     else:
         address, socket = parse(project.settings.store, os.environ), ""
-    return make_plan(project.folder, project.settings, project.read_settings().sources, socket, address.password)
+    sources = project.read_settings().sources
+    return make_plan(project.folder, project.settings, sources, socket, address.password, wishes)
 
 
 def left_out_lines(standings: Mapping[Host, Standing]) -> Iterator[str]:

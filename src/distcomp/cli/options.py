@@ -17,6 +17,7 @@ from distcomp.errors import BadInput, Fault
 if TYPE_CHECKING:
     from distcomp.api import Filter, SubmitOptions
     from distcomp.model import State, TaskSpec
+    from distcomp.nodes.plan import Wishes
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 MaxTasks = Annotated[
@@ -150,6 +151,35 @@ class SubmitFlags:
         from distcomp.cli.submitting import submit_options
 
         return submit_options(self, is_plain=is_plain, retry_failed=retry_failed)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WishFlags:
+    """What is wanted of nodes."""
+
+    send: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="Send this file or directory to the nodes first. May be repeated."),
+    ] = None
+    setup: Annotated[
+        Path | None, typer.Option(metavar="SCRIPT", help="Run this once on each node, before any work.")
+    ] = None
+    need_file: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Leave out nodes without it. May be repeated.")
+    ] = None
+    need_command: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COMMAND", help="Leave out nodes where it fails, or says something else than on most."),
+    ] = None
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Be gone from the nodes by then: 18:00, or 2h from now.")
+    ] = None
+
+    def wishes(self, cwd: Path | None) -> Wishes:
+        """What the flags mean. BadInput: a file or a time cannot be used."""
+        from distcomp.cli.wishing import wishes
+
+        return wishes(self, cwd)
 
 
 def command_spec(words: list[str], base: TaskSpec) -> TaskSpec:

@@ -17,7 +17,7 @@ from distcomp.api import WorkerTotals
 from distcomp.cli import render
 from distcomp.cli.commands import TakesCommand, words_after_dashes
 from distcomp.cli.opening import opened, parse_settings
-from distcomp.cli.options import AsJson, HostFile, MaxTasks, SetSetting, SubmitFlags, with_flags
+from distcomp.cli.options import AsJson, HostFile, MaxTasks, SetSetting, SubmitFlags, WishFlags, with_flags
 from distcomp.errors import StoreUnavailable
 from distcomp.model import State
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from distcomp.api import Client, Need, Progress, Submitted
     from distcomp.cli.summary import Summary
     from distcomp.nodes.hosts import Host
+    from distcomp.nodes.plan import Wishes
 
 LOOK_S = 0.2
 TOTALS_S = 1.0
@@ -59,6 +60,8 @@ def run(
     max_tasks: MaxTasks = None,
     set_: SetSetting = None,
     hosts: HostFile = None,
+    *,
+    wishes: WishFlags,
     as_json: AsJson = False,
 ) -> None:
     """Run all tasks of a file, and show how far it is. Without a file: what is in the queue.
@@ -72,7 +75,7 @@ def run(
     from distcomp.nodes.hosts import read_hosts
 
     settings = parse_settings(set_, max_tasks=max_tasks)
-    parsed_hosts = None if hosts is None else read_hosts(hosts)
+    nodes = None if hosts is None else (read_hosts(hosts), wishes.wishes(flags.cwd))
     words = words_after_dashes(ctx)
     with opened(create=True, settings=settings) as client:
         submitted = None
@@ -80,7 +83,7 @@ def run(
             submitted = submitting.submit(client, file, words, flags, run=True)
             for line in submitting.lines(submitted):
                 print(line, file=sys.stderr)
-        done = Run(client, submitted, settings, parsed_hosts).until_done()
+        done = Run(client, submitted, settings, nodes).until_done()
         render.show(done, as_json, summary.lines)
     raise typer.Exit(done.exit_code)
 
@@ -95,7 +98,7 @@ class Run:
         client: of the project.
         submitted: whose jobs; None for all that is in the queue.
         settings: for the worker.
-        hosts: where to run; None for here.
+        nodes: where to run, and what is wanted of those hosts; None: here.
     """
 
     def __init__(
@@ -103,13 +106,13 @@ class Run:
         client: Client,
         submitted: Submitted | None,
         settings: Mapping[str, object],
-        hosts: Sequence[Host] | None = None,
+        nodes: tuple[Sequence[Host], Wishes] | None = None,
     ) -> None:
         from distcomp.cli.progress import ProgressLine
         from distcomp.clock import SystemClock
 
         self._client, self._submitted, self._settings = client, submitted, settings
-        self._hosts = hosts
+        self._nodes = nodes
         self._jobs: Sequence[int] | None = None if submitted is None else submitted.jobs
         self._clock = SystemClock()
         self._line = ProgressLine(self._clock)
@@ -154,10 +157,10 @@ class Run:
     @contextmanager
     def _workers(self) -> Iterator[Labour]:
         """Whoever runs the tasks: a worker here, or those of the nodes."""
-        if self._hosts is not None:
+        if self._nodes is not None:
             from distcomp.cli.hosted import Hosted, fleet_of
 
-            with fleet_of(self._client.project, tuple(self._hosts), self._line.say) as fleet:
+            with fleet_of(self._client.project, *self._nodes, self._line.say) as fleet:
                 yield Hosted(fleet)
             return
         from distcomp.cli.workerchild import WorkerChild

@@ -15,6 +15,9 @@ from distcomp.cli.options import MaxTasks, SetSetting
 def worker(
     max_tasks: MaxTasks = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait while another worker has the node.")] = False,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Be gone by then: 18:00, 2026-11-24T08:00, or 2h from now.")
+    ] = None,
     set_: SetSetting = None,
     node: Annotated[str, typer.Option(hidden=True, help="Another name than the machine's.")] = "",
     leash: Annotated[int | None, typer.Option(hidden=True, help="Stop when this pipe is closed.")] = None,
@@ -23,12 +26,14 @@ def worker(
 
     Ctrl-C once: it starts nothing more, and ends when what runs has ended. Twice: what runs goes back at once.
     """
+    from distcomp.cli.wishing import seconds_until
     from distcomp.worker.main import run_worker
 
+    leave_in_s = None if until is None else seconds_until(until)
     with opened_project(create=True, settings=parse_settings(set_, max_tasks=max_tasks)) as project:
         project.make()
         _log_to_stderr(project.settings.log_level)
-        run_worker(project, wait=wait, leash=leash, node=node)
+        run_worker(project, wait=wait, leash=leash, node=node, leave_in_s=leave_in_s)
 
 
 def _log_to_stderr(level: str) -> None:

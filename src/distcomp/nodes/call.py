@@ -7,8 +7,9 @@ command line. The only thing to be there is a Python.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def call(
     ask: Mapping[str, Any],
     *,
     python: str = "",
-    payload: bytes = b"",
+    payload: bytes | Iterable[bytes] = b"",
     timeout_s: float | None = 60,
 ) -> dict[str, Any]:
     """Ask a node.
@@ -80,7 +81,8 @@ def call(
     import sys
 
     names = (scripts,) if isinstance(scripts, str) else scripts
-    stdin = b"".join((program(*names), json.dumps(ask).encode(), b"\n", payload))
+    question = program(*names) + json.dumps(ask).encode() + b"\n"
+    stdin = question + payload if isinstance(payload, bytes) else chain([question], payload)
     answer = ssh.run(host, remote_command(python, sys.version_info[:2]), stdin, timeout_s)
     if answer.exit_code == NO_PYTHON:
         raise no_python(python)

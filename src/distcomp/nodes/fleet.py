@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from distcomp.nodes.call import call
+from distcomp.clock import Clock, SystemClock
+from distcomp.nodes.checking import Agreement
 from distcomp.nodes.forward import Forward
 from distcomp.nodes.hosts import Host
-from distcomp.nodes.installing import Bundles, Facts, install, look
+from distcomp.nodes.installing import Facts
 from distcomp.nodes.plan import Plan
+from distcomp.nodes.readying import STEP_S, Ready, Readying
 from distcomp.nodes.ssh import HostTrouble, Ssh
 
-START_S = 60.0
+START_PATIENCE_S = 30.0
+# A worker that is stopped gives back what it runs, and delivers its last reports for 20 s at most.
 STOP_PATIENCE_S = 40.0
 RETRY_FIRST_S = 0.5
 RETRY_CAP_S = 15.0
@@ -57,85 +60,69 @@ class WorkerEnded(HostTrouble):
 
 
 class Attendant(threading.Thread):
-    """Attends to one node, from the first look until it is told to end. `standing` says how it is.
+    """Attends to one node, from the first look until it is let go. `standing` says how it is.
 
     Args:
-        on_change: is called with each new standing, in this thread.
+        readying: how nodes are got ready.
+        host: which.
+        slots: as many nodes may be got ready at once.
+        on_change: is called with each new standing, in any thread.
+        starts: start a worker; False: see to the way to the store only, for one that is to end.
     """
 
     def __init__(
         self,
-        ssh: Ssh,
+        readying: Readying,
         host: Host,
-        plan: Plan,
-        bundles: Bundles,
         slots: threading.Semaphore,
         on_change: Callable[[Host, Standing], None],
+        *,
+        starts: bool = True,
     ) -> None:
         super().__init__(name=f"node {host.name}", daemon=True)
         self.host, self.standing = host, Standing(Phase.COMING)
-        self.facts: Facts | None = None
-        self._ssh, self._plan, self._bundles = ssh, plan, bundles
-        self._slots, self._on_change = slots, on_change
-        self._program = ""
-        self._has_worked = self._is_ending = False
+        self._readying, self._slots, self._on_change = readying, slots, on_change
+        self._facts: Facts | None = None
+        self._is_ending = not starts
+        self._has_worked = False
         self._ends = 0
+        self._retry_s = RETRY_FIRST_S
         self._starting = threading.Lock()
         self._is_let_go = threading.Event()
 
     def run(self) -> None:
         """Keep the node at work."""
-        retry_s = RETRY_FIRST_S
         while not self._is_let_go.is_set():
             try:
-                with self._slots:
-                    forward = self._get_to_work()
-                self._has_worked, retry_s = True, RETRY_FIRST_S
-                self._hold(forward)
-            except WorkerEnded as trouble:
-                self._ends += 1
-                self._become(Standing(Phase.AWAY if self._ends < MOST_ENDS else Phase.LEFT_OUT, trouble.what))
-                if self._ends == MOST_ENDS:
-                    return
+                self._attend()
             except HostTrouble as trouble:
+                self._ends += isinstance(trouble, WorkerEnded)
                 # What never worked is said and left alone; what did work is tried again for as long as we are here.
-                phase = Phase.AWAY if self._has_worked else Phase.LEFT_OUT
+                is_hopeless = not self._has_worked or self._ends == MOST_ENDS
+                phase = Phase.LEFT_OUT if is_hopeless else Phase.AWAY
                 self._become(Standing(phase, trouble.what, trouble.next_step))
-                if phase is Phase.LEFT_OUT:
+                if is_hopeless:
+                    self._readying.withdraw(self.host)
                     return
-                self._is_let_go.wait(retry_s * random.uniform(0.5, 1))  # noqa: S311  spreads them, no secret
-                retry_s = min(RETRY_CAP_S, retry_s * 2)
+                self._is_let_go.wait(self._retry_s * random.uniform(0.5, 1))  # noqa: S311  spreads them, no secret
+                self._retry_s = min(RETRY_CAP_S, self._retry_s * 2)
 
-    def _get_to_work(self) -> Forward:
-        if self.facts is None or not self._program:
-            self.facts = look(self._ssh, self.host, self._plan)
-            self._program = install(self._ssh, self.host, self.facts, self._bundles)
-        ask = self._plan.ask(self.host.name, settings=self._plan.settings, password=self._plan.password)
-        prepared = self._call("prepare", ask)
-        ask = self._plan.ask(self.host.name, sockets=prepared["sockets"])
-        forward = Forward(self._ssh, self.host, ask, target=self._plan.target, python=self.facts.python)
-        try:
-            self._start_worker()
-        except BaseException:
-            forward.close()
-            raise
-        return forward
-
-    def _start_worker(self) -> None:
-        with self._starting:
+    def _attend(self) -> None:
+        """From a look at the node until the trouble that is raised, or until we are let go."""
+        with self._slots:
+            self._facts = self._readying.look(self.host)
             if self._is_ending:
-                return
-            ask = self._plan.ask(self.host.name, program=self._program, options=[], patience_s=START_S / 2)
-            self._call("start", ask)
-            self._become(Standing(Phase.WORKING))
-
-    def _call(self, script: str, ask: dict[str, object], timeout_s: float | None = START_S) -> dict[str, object]:
-        assert self.facts
-        return call(self._ssh, self.host, ("places", script), ask, python=self.facts.python, timeout_s=timeout_s)
-
-    def _hold(self, forward: Forward) -> None:
-        """Until we are let go, or the way breaks or the worker ends: then the trouble is raised."""
+                sockets = self._readying.prepare(self.host, self._facts)
+                ready = Ready(self._facts, "", sockets)
+            else:
+                ready = self._readying.make_ready(self.host, self._facts)
+        if not self._has_worked and not self._is_ending:
+            self._readying.agree(self.host, self._facts)
+        with self._slots:
+            forward = self._forward(ready)
         try:
+            self._start_worker(ready)
+            self._has_worked, self._retry_s = True, RETRY_FIRST_S
             while not self._is_let_go.is_set():
                 last_words = forward.wait(HOLD_LOOK_S)
                 if last_words is not None and not self._is_ending:
@@ -143,17 +130,36 @@ class Attendant(threading.Thread):
         finally:
             forward.close()
 
+    def _forward(self, ready: Ready) -> Forward:
+        plan = self._readying.plan
+        ask = plan.ask(self.host.name, sockets=ready.sockets)
+        return Forward(self._readying.ssh, self.host, ask, target=plan.target, python=ready.facts.python)
+
+    def _start_worker(self, ready: Ready) -> None:
+        with self._starting:
+            if self._is_ending:
+                return
+            ask = {
+                "program": ready.program,
+                "options": self._readying.worker_options(),
+                "patience_s": START_PATIENCE_S,
+            }
+            self._readying.call(self.host, ready.facts, "start", ask)
+            self._become(Standing(Phase.WORKING))
+
     def end(self, *, drain: bool) -> None:
         """Stop the node's worker, and wait for its end. The way to the store stays, for its last reports."""
         self._is_ending = True
         # A start that is on its way comes to its end first.
         with self._starting:
-            if not self._has_worked and self.standing.phase is not Phase.WORKING:
-                return
+            facts = self._facts
+        if facts is None or self.standing.phase is Phase.LEFT_OUT:
+            return
         self._become(Standing(Phase.ENDING))
+        ask = {"drain": drain, "patience_s": None if drain else STOP_PATIENCE_S}
         try:
-            ask = self._plan.ask(self.host.name, drain=drain, patience_s=None if drain else STOP_PATIENCE_S)
-            self._call("stop", ask, timeout_s=None if drain else STOP_PATIENCE_S + START_S)
+            timeout_s = None if drain else STOP_PATIENCE_S + STEP_S
+            self._readying.call(self.host, facts, "stop", ask, timeout_s=timeout_s)
             self._become(Standing(Phase.ENDED))
         except HostTrouble as trouble:
             self._become(Standing(Phase.AWAY, trouble.what, trouble.next_step))
@@ -168,11 +174,10 @@ class Attendant(threading.Thread):
 
 
 class Fleet:
-    """All nodes of a list. `start` first, `close` last.
+    """All nodes of a list. `add` first, `close` last.
 
     Args:
         ssh: the way to them.
-        hosts: which.
         plan: what they are told.
         on_change: is told of each node's changes, one at a time, in any thread.
         connections: most nodes that are got ready at once.
@@ -181,37 +186,58 @@ class Fleet:
     def __init__(
         self,
         ssh: Ssh,
-        hosts: Sequence[Host],
         plan: Plan,
         on_change: Callable[[Host, Standing], None],
         connections: int = 32,
+        clock: Clock | None = None,
     ) -> None:
-        self._ssh = ssh
+        self._ssh, self._plan, self._on_change = ssh, plan, on_change
+        self._clock = clock or SystemClock()
         self._told = threading.Lock()
-        self._on_change = on_change
         self._changed = threading.Condition()
-        bundles, slots = Bundles(), threading.Semaphore(connections)
-        self._attendants = {host: Attendant(ssh, host, plan, bundles, slots, self._tell) for host in hosts}
+        self._slots = threading.Semaphore(connections)
+        self._attendants: dict[Host, Attendant] = {}
         self._enders: list[threading.Thread] = []
 
-    def start(self) -> dict[Host, Standing]:
-        """Get all nodes to work; how each is, as soon as that is known of all."""
-        for attendant in self._attendants.values():
-            attendant.start()
+    def add(self, hosts: Iterable[Host], *, starts: bool = True) -> None:
+        """Attend to these nodes too; anew, if they were left out or have ended.
+
+        Args:
+            hosts: which.
+            starts: start a worker on each; False: see to the way to the store only, for workers that are to end.
+        """
+        wanted = list(hosts)
+        commands = self._plan.wishes.need_commands if starts else ()
+        agreement = Agreement(wanted, commands) if commands else None
+        readying = Readying(self._ssh, self._plan, agreement, self._clock)
+        for host in wanted:
+            if host in self._attendants:
+                self._attendants[host].let_go()
+                self._attendants[host].join()
+            self._attendants[host] = Attendant(readying, host, self._slots, self._tell, starts=starts)
+        for host in wanted:
+            self._attendants[host].start()
+
+    def wait_until_known(self) -> dict[Host, Standing]:
+        """How each node is, as soon as that is known of all."""
         with self._changed:
             self._changed.wait_for(lambda: all(s.phase is not Phase.COMING for s in self.standings().values()))
         return self.standings()
 
     def standings(self) -> dict[Host, Standing]:
         """How each node is."""
-        return {host: attendant.standing for host, attendant in self._attendants.items()}
+        return {host: attendant.standing for host, attendant in list(self._attendants.items())}
 
-    def end(self, *, drain: bool) -> None:
-        """Begin to stop all workers: after what they run, or at once. A drain may be cut short by calling again."""
-        for attendant in self._attendants.values():
-            ender = threading.Thread(
-                target=attendant.end, kwargs={"drain": drain}, name=f"end {attendant.host}", daemon=True
-            )
+    def end(self, hosts: Iterable[Host] | None = None, *, drain: bool) -> None:
+        """Begin to stop workers: after what they run, or at once. A drain may be cut short by calling again.
+
+        Args:
+            hosts: whose; None: all.
+            drain: wait for what runs.
+        """
+        for host in list(self._attendants) if hosts is None else hosts:
+            attendant = self._attendants[host]
+            ender = threading.Thread(target=attendant.end, kwargs={"drain": drain}, name=f"end {host}", daemon=True)
             ender.start()
             self._enders.append(ender)
 
@@ -226,8 +252,7 @@ class Fleet:
         for attendant in self._attendants.values():
             attendant.let_go()
         for attendant in self._attendants.values():
-            if attendant.ident is not None:
-                attendant.join()
+            attendant.join()
 
     def _tell(self, host: Host, standing: Standing) -> None:
         with self._told:

@@ -57,9 +57,9 @@ class Bundles:
             return self._own
 
 
-def look(ssh: Ssh, host: Host, plan: Plan, paths: tuple[str, ...] = ()) -> Facts:
+def look(ssh: Ssh, host: Host, plan: Plan) -> Facts:
     """What a node is and has. HostTrouble: it cannot be asked."""
-    ask = {"folder": plan.folder, "paths": paths}
+    ask = {"folder": plan.folder, "paths": plan.needed_paths}
     answer = call(ssh, host, "facts", ask, python=plan.python, timeout_s=LOOK_S)
     answer["version"], answer["programs"] = tuple(answer["version"]), frozenset(answer["programs"])
     return Facts(**answer)

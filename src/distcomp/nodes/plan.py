@@ -7,14 +7,39 @@ import json
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from distcomp.settings import SETTINGS, Settings
 from distcomp.statefolder import StateFolder
 
+if TYPE_CHECKING:
+    from distcomp.nodes.sending import Cargo
+
 # What concerns this machine alone.
 _NOT_FOR_NODES = {"store", "project", "fsync", "ssh", "node_folder", "node_python", "connections", "interpreter"}
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user asks of nodes for one command.
+
+    Args:
+        cwd: directory of the tasks, here.
+        cargo: files that are sent there first; None: the directory is there already, as on a shared file system.
+        setup: a script that is run once on each node before work; empty: none.
+        need_files: paths without which a node is left out.
+        need_commands: commands that must succeed, and say the same on all nodes.
+        until_s: when workers are to have left, in seconds since the epoch; 0: when they are told to.
+    """
+
+    cwd: str
+    cargo: Cargo | None = None
+    setup: bytes = b""
+    need_files: tuple[str, ...] = ()
+    need_commands: tuple[str, ...] = ()
+    until_s: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +53,7 @@ class Plan:
         settings: text of the nodes' distcomp.toml, with places to fill in.
         password: of the store.
         target: where the nodes' socket leads to, here; empty if they reach the store by themselves.
+        wishes: of the user.
     """
 
     key: str
@@ -36,6 +62,13 @@ class Plan:
     settings: str
     password: str = field(repr=False)
     target: str
+    wishes: Wishes
+
+    @property
+    def needed_paths(self) -> tuple[str, ...]:
+        """What must be on a node before anything is sent there."""
+        own = () if self.wishes.cargo else (self.wishes.cwd,)
+        return (*own, *self.wishes.need_files)
 
     def ask(self, node: str, **more: object) -> dict[str, object]:
         """A question about this project on a node."""
@@ -43,7 +76,12 @@ class Plan:
 
 
 def make_plan(
-    folder: StateFolder, settings: Settings, sources: Mapping[str, str], own_socket: str, password: str
+    folder: StateFolder,
+    settings: Settings,
+    sources: Mapping[str, str],
+    own_socket: str,
+    password: str,
+    wishes: Wishes,
 ) -> Plan:
     """The plan of a project.
 
@@ -53,6 +91,7 @@ def make_plan(
         sources: where each is from; those that are set here hold on nodes too.
         own_socket: of the project's own store; empty if it has none.
         password: the store's, if it is not in its URL.
+        wishes: of the user.
     """
     target = own_socket or _local_target(settings.store)
     store = "unix://@SOCKETS@/store" if target else settings.store
@@ -64,6 +103,8 @@ def make_plan(
         if sources[setting.name] != "default" and setting.name not in _NOT_FOR_NODES
     }
     values = {"store": store, "project": settings.project, **given}
+    if wishes.cargo:
+        values["cwd_map"] = f"{wishes.cargo.root}=@PROJECT@/work"
     return Plan(
         key=_key(settings.project, settings.store or f"{socket.gethostname()}:{folder.path.resolve()}"),
         folder=settings.node_folder,
@@ -71,6 +112,7 @@ def make_plan(
         settings="".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()),
         password=password,
         target=target,
+        wishes=wishes,
     )
 
 

@@ -14,13 +14,14 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from distcomp.errors import BadSetting, DistcompError
 from distcomp.nodes.hosts import Host
@@ -95,8 +96,16 @@ class Ssh:
             words += ["-l", host.user]
         return [*words, "--", host.address, *([remote] if remote else [])]
 
-    def run(self, host: Host, remote: str, stdin: bytes = b"", timeout_s: float | None = 60) -> Answer:
+    def run(
+        self, host: Host, remote: str, stdin: bytes | Iterable[bytes] = b"", timeout_s: float | None = 60
+    ) -> Answer:
         """Run a command on a host and wait for its end.
+
+        Args:
+            host: which.
+            remote: a line for the user's login shell there.
+            stdin: what it reads. Pieces are made in a thread, as it takes them.
+            timeout_s: for all of it; None: as long as the connection stands.
 
         Raises:
             HostTrouble: it cannot be reached or does not let us in, or the time is over.
@@ -106,7 +115,7 @@ class Ssh:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         ) as process:
             try:
-                stdout, stderr = process.communicate(stdin, timeout_s)
+                stdout, stderr, fed = _communicate(process, stdin, timeout_s)
             except subprocess.TimeoutExpired:
                 raise HostTrouble(f"no answer within {timeout_s:.0f} s") from None
             finally:
@@ -114,6 +123,8 @@ class Ssh:
         answer = Answer(process.returncode, stdout, stderr.decode(errors="replace").strip())
         if answer.exit_code == SSH_FAILED:
             raise trouble_of(host, answer.stderr)
+        if fed.trouble is not None:
+            raise fed.trouble
         return answer
 
     def on_all(self, hosts: Iterable[Host], work: Callable[[Host], _Result]) -> dict[Host, _Result]:
@@ -152,6 +163,41 @@ class Ssh:
         command[command.index("--") : command.index("--")] = ["-O", "exit"]
         with suppress(subprocess.TimeoutExpired):
             subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=5, check=False)
+
+
+class _Feeder(threading.Thread):
+    """Writes pieces to a process. `trouble` is what making them failed with."""
+
+    def __init__(self, pipe: IO[bytes], pieces: Iterable[bytes]) -> None:
+        super().__init__(name="feed ssh", daemon=True)
+        self._pipe, self._pieces = pipe, pieces
+        self.trouble: HostTrouble | None = None
+
+    def run(self) -> None:
+        try:
+            for piece in self._pieces:
+                self._pipe.write(piece)
+        except HostTrouble as trouble:
+            self.trouble = trouble
+        except OSError as error:
+            # A pipe that nobody reads any more: the process says why by its end.
+            if not isinstance(error, BrokenPipeError):
+                self.trouble = HostTrouble(f"{error.filename}: {error.strerror}")
+        finally:
+            with suppress(OSError):
+                self._pipe.close()
+
+
+def _communicate(
+    process: subprocess.Popen[bytes], stdin: bytes | Iterable[bytes], timeout_s: float | None
+) -> tuple[bytes, bytes, _Feeder]:
+    assert process.stdin
+    feeder = _Feeder(process.stdin, [stdin] if isinstance(stdin, bytes) else stdin)
+    process.stdin = None
+    feeder.start()
+    stdout, stderr = process.communicate(timeout=timeout_s)
+    feeder.join()
+    return stdout, stderr, feeder
 
 
 def _program(text: str) -> list[str]:

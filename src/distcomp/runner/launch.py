@@ -83,7 +83,8 @@ class Launcher:
         """
         try:
             surroundings = self._surroundings(claim, limits.shell)
-            cwd = _enter(os.path.join(claim.context.cwd, claim.spec.cwd or ""))  # noqa: PTH118  a Path is slow
+            wanted = os.path.join(claim.context.cwd, claim.spec.cwd or "")  # noqa: PTH118  a Path is slow
+            cwd = _enter(_mapped(wanted, *limits.cwd_map) if limits.cwd_map else wanted)
             env = self._own_environment(claim, surroundings.env, cwd)
             if claim.spec.type is TaskType.PYTHON:
                 return _spawn(_python_argv(claim), env, files)
@@ -122,6 +123,12 @@ class Launcher:
             b"DISTCOMP_TASK_ID": claim.task_id.encode(),
             b"DISTCOMP_ATTEMPT": b"%d" % claim.attempt,
         }
+
+
+def _mapped(cwd: str, start: str, place: str) -> str:
+    """Where a directory of the submitting machine is on this node."""
+    cwd = os.path.normpath(cwd)
+    return place + cwd[len(start) :] if cwd == start or cwd.startswith(f"{start}/") else cwd
 
 
 def _enter(cwd: str) -> bytes:

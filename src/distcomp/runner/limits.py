@@ -26,6 +26,7 @@ class RunnerLimits:
         compress_above_bytes: stdout and stderr together; larger ones get a compressed file of their own.
         pack_bytes: a file of small outputs that has grown beyond this is followed by a new one.
         look_interval_s: how often memory and output of attempts are looked at.
+        cwd_map: (from, to): attempts of directory `from` or below run in `to` instead; empty: as they are.
         is_direct: run commands that need no shell without one (direct.py).
     """
 
@@ -37,4 +38,5 @@ class RunnerLimits:
     pack_bytes: int = 64 * 2**20
     keep_output: KeepOutput = KeepOutput.ALL
     look_interval_s: float = 1.0
+    cwd_map: tuple[str, str] | tuple[()] = ()
     is_direct: bool = True

@@ -21,6 +21,7 @@ from distcomp.runner.wakeup import Wakeup
 from distcomp.store.store import Store, WorkerName
 from distcomp.worker.courier import Courier
 from distcomp.worker.doorbell import Doorbell
+from distcomp.worker.leaving import leaving_in
 from distcomp.worker.loop import Stop, Worker
 from distcomp.worker.node import node_lock, node_name, usable_cores
 from distcomp.worker.outlook import Outlook
@@ -32,13 +33,21 @@ FAREWELL_S = 20.0
 """How long a worker that is told to stop tries to deliver its last reports; then they stay on its disk."""
 
 
-def run_worker(project: Project, *, wait: bool = False, leash: int | None = None, node: str = "") -> None:
+def run_worker(
+    project: Project,
+    *,
+    wait: bool = False,
+    leash: int | None = None,
+    node: str = "",
+    leave_in_s: float | None = None,
+) -> None:
     """Run this node's worker until a signal ends it: the first drains, the second stops at once.
 
     Args:
         wait: for the worker that holds the node to leave, if there is one.
         leash: read end of a pipe; when its other end is closed the worker stops at once.
-        node: another name than the machine's, as for several workers of a test on one machine.
+        node: another name than the machine's, as in a host file.
+        leave_in_s: be gone by then; None: stay until a signal comes.
 
     Raises:
         WorkerExists: another worker of the project holds the node, and `wait` is False.
@@ -58,10 +67,10 @@ def run_worker(project: Project, *, wait: bool = False, leash: int | None = None
         if killed:
             log.warning("killed %d processes that an earlier worker left running", killed)
         with Wakeup() as wakeup:
-            _run(project, name, marker, wakeup, leash)
+            _run(project, name, marker, wakeup, leash, leave_in_s)
 
 
-def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | None) -> None:
+def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | None, leave_in_s: float | None) -> None:
     clock, folder = SystemClock(), project.folder.node(node)
     _allow_descriptors(project.settings.max_tasks or 4 * usable_cores())
     outlook = Outlook(node, folder.path, project.watcher(), NodeMemoryReader(), clock)
@@ -84,7 +93,7 @@ def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | 
     if leash is not None:
         worker.hold_leash(leash)
     try:
-        with _signals(worker.stop):
+        with _signals(worker.stop), leaving_in(leave_in_s, worker.stop):
             courier.start(outlook.facts(0, 0, is_draining=False))
             doorbell.start()
             log.info("worker of %s started on %s", project.name, node)

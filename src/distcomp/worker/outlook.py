@@ -95,6 +95,7 @@ class Outlook:
             output_limit_bytes=settings.output_limit_bytes,
             compress_above_bytes=settings.compress_above_bytes,
             keep_output=KeepOutput(settings.keep_output),
+            cwd_map=settings.cwd_map,
         )
 
     def facts(

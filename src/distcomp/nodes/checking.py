@@ -1,0 +1,126 @@
+"""What a node must have before it gets work, and whether the nodes agree. Pure but for `Agreement`, which waits."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from distcomp.units import format_bytes, format_duration
+
+if TYPE_CHECKING:
+    from distcomp.nodes.hosts import Host
+    from distcomp.nodes.installing import Facts
+
+LEAST_DISK_BYTES = 200 << 20
+"""For distcomp itself, and some room for what tasks print."""
+LEAST_MEMORY_BYTES = 64 << 20
+# Results carry times of the nodes; nothing else depends on their clocks.
+CLOCK_NOTED_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. `shown` is what was found; a check that is not passed says why."""
+
+    name: str
+    shown: str
+    is_passed: bool = True
+    why: str = ""
+
+
+def checks(facts: Facts, needed: Sequence[str], *, clock_ahead_s: float, own_program: str) -> list[Check]:
+    """All checks of one node that can be reached.
+
+    Args:
+        facts: what it says of itself.
+        needed: paths that must be there.
+        clock_ahead_s: its clock less ours.
+        own_program: name of the version of distcomp that would be sent; empty: not known yet.
+    """
+    disk, memory = facts.free_disk_bytes, facts.memory_bytes
+    found = [
+        Check("reach", "yes"),
+        Check("python", ".".join(map(str, facts.version))),
+        _at_least("disk", disk, LEAST_DISK_BYTES, f"free where {facts.folder} is"),
+        _at_least("memory", memory, LEAST_MEMORY_BYTES, "of memory") if memory else Check("memory", "?"),
+        Check("cores", str(facts.cores)),
+        Check("clock", "same" if abs(clock_ahead_s) < CLOCK_NOTED_S else _difference(clock_ahead_s)),
+    ]
+    for path in needed:
+        is_there = facts.paths.get(path, False)
+        found.append(Check(path, "yes" if is_there else "no", is_there, f"{path} is not there"))
+    if own_program:
+        found.append(Check("distcomp", "there" if own_program in facts.programs else "to be sent"))
+    return found
+
+
+def _at_least(name: str, has_bytes: int, least_bytes: int, what: str) -> Check:
+    why = f"it has only {format_bytes(has_bytes)} {what}, and {format_bytes(least_bytes)} are needed"
+    return Check(name, format_bytes(has_bytes), has_bytes >= least_bytes, why)
+
+
+def _difference(ahead_s: float) -> str:
+    return f"{format_duration(round(abs(ahead_s)))} {'ahead' if ahead_s > 0 else 'behind'}"
+
+
+def unlike_most(outputs: Mapping[Host, tuple[int, str]], command: str) -> dict[Host, str]:
+    """Who fails at a command, or says something else than most who do not; and why that is a trouble.
+
+    Args:
+        outputs: exit code and output by host.
+        command: as the user wrote it.
+    """
+    troubles = {
+        host: f"`{command}` fails there (exit code {code}): {_last_line(said)}"
+        for host, (code, said) in outputs.items()
+        if code
+    }
+    good = {host: said for host, (code, said) in outputs.items() if not code}
+    if good:
+        usual, _ = Counter(good.values()).most_common(1)[0]
+        for host, said in good.items():
+            if said != usual:
+                troubles[host] = f"`{command}` says {_last_line(said)!r} there, {_last_line(usual)!r} elsewhere"
+    return troubles
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[-1][:200]
+
+
+class Agreement:
+    """Lets nodes that are got ready at the same time wait for one another, and tells who is unlike the others.
+
+    Args:
+        hosts: all that will `report` or `withdraw`.
+        commands: whose outputs are compared.
+    """
+
+    def __init__(self, hosts: Iterable[Host], commands: Sequence[str]) -> None:
+        self.commands = tuple(commands)
+        self._waited_for = set(hosts)
+        self._outputs: dict[Host, list[tuple[int, str]]] = {}
+        self._changed = threading.Condition()
+
+    def withdraw(self, host: Host) -> None:
+        """This one will not come."""
+        with self._changed:
+            self._waited_for.discard(host)
+            self._changed.notify_all()
+
+    def report(self, host: Host, outputs: Sequence[tuple[int, str]]) -> str:
+        """What is wrong with this host, once all have come; nothing if it is like most."""
+        with self._changed:
+            self._outputs[host] = list(outputs)
+            self._waited_for.discard(host)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._waited_for)
+            every = dict(self._outputs)
+        for at, command in enumerate(self.commands):
+            by_host = {other: outputs[at] for other, outputs in every.items()}
+            if trouble := unlike_most(by_host, command).get(host):
+                return trouble
+        return ""

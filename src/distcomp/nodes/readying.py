@@ -1,0 +1,145 @@
+"""Gets one node ready for its worker: looked at, checked, with distcomp and the user's files on it."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from distcomp.clock import Clock, SystemClock
+from distcomp.nodes.call import call
+from distcomp.nodes.checking import Agreement, checks
+from distcomp.nodes.hosts import Host
+from distcomp.nodes.installing import Bundles, Facts, install, look
+from distcomp.nodes.plan import Plan
+from distcomp.nodes.sending import send
+from distcomp.nodes.ssh import HostTrouble, Ssh
+
+STEP_S = 60.0
+SETUP_S = 3600.0
+COMMAND_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A node that may start its worker.
+
+    Args:
+        facts: what it said of itself.
+        program: path of distcomp there.
+        sockets: folder there for sockets.
+    """
+
+    facts: Facts
+    program: str
+    sockets: str
+
+
+class Machines:
+    """Which machine has which host's name: a machine that is named twice gets one worker. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def enter(self, host: Host, machine: str) -> None:
+        """Say who is which machine. HostTrouble: another host is the same."""
+        with self._lock:
+            first = self._names.setdefault(machine, host.name)
+        if first != host.name:
+            raise HostTrouble(f"it is the same machine as {first}")
+
+
+class Readying:
+    """What is shared by the nodes that are got ready together.
+
+    Args:
+        ssh: the way to them.
+        plan: what they are told.
+        agreement: among those nodes; None if there is nothing to agree on.
+    """
+
+    def __init__(self, ssh: Ssh, plan: Plan, agreement: Agreement | None, clock: Clock | None = None) -> None:
+        self.ssh, self.plan, self._agreement = ssh, plan, agreement
+        self._bundles, self._machines, self._clock = Bundles(), Machines(), clock or SystemClock()
+
+    def look(self, host: Host) -> Facts:
+        """See what a node is and has, and that it will do.
+
+        Raises:
+            HostTrouble: it cannot be asked, or does not have what is needed.
+        """
+        before_s = self._clock.now_ms() / 1000
+        facts = look(self.ssh, host, self.plan)
+        middle_s = (before_s + self._clock.now_ms() / 1000) / 2
+        self._machines.enter(host, facts.machine)
+        for check in checks(facts, self.plan.needed_paths, clock_ahead_s=facts.now_s - middle_s, own_program=""):
+            if not check.is_passed:
+                raise HostTrouble(check.why, next_step=self._step(check.name))
+        return facts
+
+    def _step(self, missing: str) -> str:
+        return "--send . sends the directory there." if missing == self.plan.wishes.cwd else ""
+
+    def make_ready(self, host: Host, facts: Facts) -> Ready:
+        """Bring there what is needed. HostTrouble: that is not possible."""
+        wishes = self.plan.wishes
+        program = install(self.ssh, host, facts, self._bundles)
+        sockets = self.prepare(host, facts)
+        if wishes.cargo:
+            send(self.ssh, host, self.plan, wishes.cargo, facts.python)
+        if wishes.setup:
+            name = hashlib.sha256(wishes.setup).hexdigest()[:12]
+            ask = {"cwd": wishes.cwd, "timeout_s": SETUP_S, "setup": {"name": name, "bytes": len(wishes.setup)}}
+            self.call(host, facts, "commands", ask, payload=wishes.setup, timeout_s=SETUP_S + STEP_S)
+        return Ready(facts, program, sockets)
+
+    def prepare(self, host: Host, facts: Facts) -> str:
+        """Make the project's folder there, or make it anew; the folder for sockets."""
+        ask = {"settings": self.plan.settings, "password": self.plan.password}
+        return str(self.call(host, facts, "prepare", ask)["sockets"])
+
+    def worker_options(self) -> list[str]:
+        """What the worker is started with, now."""
+        until_s = self.plan.wishes.until_s
+        return ["--until", f"{max(1.0, until_s - self._clock.now_ms() / 1000):.0f}s"] if until_s else []
+
+    def agree(self, host: Host, facts: Facts) -> None:
+        """Wait for the other nodes. HostTrouble: this one fails at what it must be able to do, or is unlike them."""
+        if self._agreement is None:
+            return
+        commands = self._agreement.commands
+        ask = {"cwd": self.plan.wishes.cwd, "commands": commands, "timeout_s": COMMAND_S}
+        answer = self.call(host, facts, "commands", ask, timeout_s=COMMAND_S * len(commands) + STEP_S)
+        outputs = [(int(code), str(said)) for code, said in answer["answers"]]
+        if trouble := self._agreement.report(host, outputs):
+            raise HostTrouble(trouble)
+
+    def withdraw(self, host: Host) -> None:
+        """This host is left out: nobody waits for it."""
+        if self._agreement is not None:
+            self._agreement.withdraw(host)
+
+    def call(
+        self,
+        host: Host,
+        facts: Facts,
+        script: str,
+        ask: Mapping[str, object],
+        *,
+        payload: bytes = b"",
+        timeout_s: float | None = STEP_S,
+    ) -> dict[str, Any]:
+        """Ask a node about this project. HostTrouble: as `call`."""
+        question = self.plan.ask(host.name, **ask)
+        return call(
+            self.ssh,
+            host,
+            ("places", script),
+            question,
+            python=facts.python,
+            payload=payload,
+            timeout_s=timeout_s,
+        )
