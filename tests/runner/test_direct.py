@@ -18,6 +18,7 @@ from distcomp.model import Claim, JobContext, TaskSpec
 from distcomp.runner.direct import DirectExec
 from distcomp.runner.launch import Launcher
 from distcomp.runner.limits import RunnerLimits
+from distcomp.runner.spawn import Descriptors
 
 SHELLS = [path for name in ("bash", "dash", "sh") if (path := shutil.which(name))]
 
@@ -208,7 +209,7 @@ def _spawn(
     before = Path.cwd()
     claim = Claim("t", 1, 1, 1, TaskSpec(command, env=env), JobContext(str(cwd)))
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        files = tuple((os.POSIX_SPAWN_DUP2, file.fileno(), number) for number, file in ((1, out), (2, err)))
+        files = Descriptors((0, out.fileno(), err.fileno()))
         pid = launcher.launch(claim, files, limits, SystemClock().monotonic_s())
         exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os.chdir(before)

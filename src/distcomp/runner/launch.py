@@ -1,7 +1,6 @@
 """From a claim to a process: environment, working directory, argument list, posix_spawn.
 
-posix_spawn rather than fork: it shares the worker's memory until exec, so it costs the same however large
-the worker is, and the kernel's answer (no such file, no more processes) comes back as an errno.
+What a shell would have said of a program that cannot be started, the kernel's answer to posix_spawn says here.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from distcomp.model import Claim, TaskType
@@ -18,6 +18,7 @@ from distcomp.pythoncall import BadPythonCommand, argv, parse_python_command
 from distcomp.runner.attempt import OWN_MARK, NodeRefused
 from distcomp.runner.direct import RESET_VARIABLES, DirectExec
 from distcomp.runner.limits import RunnerLimits
+from distcomp.runner.spawn import Descriptors, Manner, assignments, spawn
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 """The exit codes that shells give a command they could not start."""
@@ -32,8 +33,10 @@ _TO_DEFAULT = (
     *(signal.SIGUSR2, signal.SIGCHLD, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGXCPU, signal.SIGXFSZ),
 )
 
-FileActions = Sequence[tuple[int, int, int]]
-Environment = dict[bytes, bytes]
+_PER_TASK = frozenset({"PWD", "DISTCOMP_WORKER", "DISTCOMP_JOB", "DISTCOMP_TASK_ID", "DISTCOMP_ATTEMPT"})
+
+Environment = list[bytes]
+"""As the kernel takes it: NAME=value."""
 
 
 class CannotExecute(Exception):
@@ -73,8 +76,9 @@ class Launcher:
         unwanted = {*RESET_VARIABLES, OWN_MARK}
         self._base_env = {name: value for name, value in base_env.items() if name not in unwanted}
         self._jobs: dict[int, _Surroundings] = {}
+        self._manner = Manner(_TO_DEFAULT)
 
-    def launch(self, claim: Claim, files: FileActions, limits: RunnerLimits, now_s: float) -> int:
+    def launch(self, claim: Claim, files: Descriptors, limits: RunnerLimits, now_s: float) -> int:
         """Start the claim's command; the id of its process, session and process group.
 
         Raises:
@@ -83,17 +87,16 @@ class Launcher:
         """
         try:
             surroundings = self._surroundings(claim, limits.shell)
-            wanted = os.path.join(claim.context.cwd, claim.spec.cwd or "")  # noqa: PTH118  a Path is slow
-            cwd = _enter(_mapped(wanted, *limits.cwd_map) if limits.cwd_map else wanted)
+            cwd = _enter(*_directory(claim.context.cwd, claim.spec.cwd or "", limits.cwd_map))
             env = self._own_environment(claim, surroundings.env, cwd)
             if claim.spec.type is TaskType.PYTHON:
-                return _spawn(_python_argv(claim), env, files)
+                return self._spawn(_python_argv(claim), env, files)
             program = surroundings.direct.program(claim.spec.command, now_s) if limits.is_direct else None
             if program is not None:
-                pid = _spawn_direct(program, env, files, sets_underscore=surroundings.direct.sets_underscore)
+                pid = self._spawn_direct(program, env, files, sets_underscore=surroundings.direct.sets_underscore)
                 if pid is not None:
                     return pid
-            return _spawn([limits.shell, "-c", claim.spec.command], env, files)
+            return self._spawn([limits.shell, "-c", claim.spec.command], env, files)
         except ValueError as error:  # A zero byte in the command, an = in a variable's name, half a character.
             raise CannotExecute(NOT_EXECUTABLE, f"cannot execute: {error}") from error
 
@@ -110,19 +113,64 @@ class Launcher:
 
     def _new_surroundings(self, job_env: Mapping[str, str], shell: str) -> _Surroundings:
         env = {**self._base_env, **job_env}
-        # As bytes once per job: posix_spawn would encode each of them for each task.
-        encoded = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
-        return _Surroundings(shell, job_env, encoded, DirectExec(env, shell))
+        # Once per job: there may be a hundred of them.
+        shared = assignments({name: value for name, value in env.items() if name not in _PER_TASK})
+        return _Surroundings(shell, job_env, shared, DirectExec(env, shell))
 
-    def _own_environment(self, claim: Claim, env: Environment, cwd: bytes) -> Environment:
-        return {
-            **env,
-            b"PWD": cwd,
-            b"DISTCOMP_WORKER": self._worker,
-            b"DISTCOMP_JOB": b"%d" % claim.job,
-            b"DISTCOMP_TASK_ID": claim.task_id.encode(),
-            b"DISTCOMP_ATTEMPT": b"%d" % claim.attempt,
-        }
+    def _own_environment(self, claim: Claim, shared: Environment, cwd: bytes) -> Environment:
+        return [
+            *shared,
+            b"PWD=%b" % cwd,
+            b"DISTCOMP_WORKER=%b" % self._worker,
+            b"DISTCOMP_JOB=%d" % claim.job,
+            b"DISTCOMP_TASK_ID=%b" % claim.task_id.encode(),
+            b"DISTCOMP_ATTEMPT=%d" % claim.attempt,
+        ]
+
+    def _spawn_direct(
+        self, program: tuple[str, list[str]], env: Environment, files: Descriptors, *, sets_underscore: bool
+    ) -> int | None:
+        """None if the kernel would not: then the shell shall say why, or read a script that names no interpreter."""
+        path, words = os.fsencode(program[0]), program[1]
+        # What bash passes on when it was told neither.
+        bash_env = [*env, b"_=%b" % path, b"SHLVL=0"] if sets_underscore else env
+        try:
+            return spawn(path, [os.fsencode(word) for word in words], bash_env, files, self._manner)
+        except OSError as error:
+            if error.errno in _OF_THE_NODE:
+                raise _refusal(error) from error
+            return None
+
+    def _spawn(self, words: list[str], env: Environment, files: Descriptors) -> int:
+        try:
+            return spawn(os.fsencode(words[0]), [os.fsencode(word) for word in words], env, files, self._manner)
+        except OSError as error:
+            if error.errno in _OF_THE_NODE:
+                raise _refusal(error) from error
+            if error.errno == errno.ENOENT:
+                raise CannotExecute(NOT_FOUND, f"not found: {words[0]}") from error
+            raise CannotExecute(NOT_EXECUTABLE, f"cannot execute {words[0]}: {error.strerror}") from error
+
+
+def _enter(cwd: str, name: bytes) -> bytes:
+    """Change to the directory; its name for PWD, which is `name` unless that is empty."""
+    # Each time, though it is often where we are: a directory made anew under the same name is another one.
+    try:
+        os.chdir(cwd)
+        return name or os.getcwdb()  # noqa: PTH109
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CannotExecute(NOT_EXECUTABLE, f"the working directory is gone: {cwd}") from error
+    except OSError as error:
+        raise CannotExecute(NOT_EXECUTABLE, f"cannot enter the working directory {cwd}: {error.strerror}") from error
+
+
+@lru_cache(maxsize=64)
+def _directory(job_cwd: str, own_cwd: str, cwd_map: tuple[str, str] | tuple[()]) -> tuple[str, bytes]:
+    """Its path, and what shells call it: the name the user knows it by, links and all; b"" if that has detours."""
+    cwd = os.path.join(job_cwd, own_cwd)  # noqa: PTH118  the same, to the last slash
+    if cwd_map:
+        cwd = _mapped(cwd, *cwd_map)
+    return cwd, os.fsencode(cwd) if os.path.normpath(cwd) == cwd else b""
 
 
 def _mapped(cwd: str, start: str, place: str) -> str:
@@ -131,60 +179,11 @@ def _mapped(cwd: str, start: str, place: str) -> str:
     return place + cwd[len(start) :] if cwd == start or cwd.startswith(f"{start}/") else cwd
 
 
-def _enter(cwd: str) -> bytes:
-    """Change to the directory; its name for PWD."""
-    # Each time, though it is often where we are: a directory made anew under the same name is another one.
-    try:
-        os.chdir(cwd)
-        # As shells do: the name the user knows it by (symbolic links and all) unless it has detours.
-        return os.fsencode(cwd) if os.path.normpath(cwd) == cwd else os.getcwdb()  # noqa: PTH109
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise CannotExecute(NOT_EXECUTABLE, f"the working directory is gone: {cwd}") from error
-    except OSError as error:
-        raise CannotExecute(NOT_EXECUTABLE, f"cannot enter the working directory {cwd}: {error.strerror}") from error
-
-
 def _python_argv(claim: Claim) -> list[str]:
     try:
         return argv(parse_python_command(claim.spec.command), claim.context.interpreter or sys.executable)
     except BadPythonCommand as error:
         raise CannotExecute(NOT_EXECUTABLE, f"not a python command: {error}") from error
-
-
-def _spawn_direct(
-    program: tuple[str, list[str]], env: Environment, files: FileActions, *, sets_underscore: bool
-) -> int | None:
-    """None if the kernel would not: then the shell shall say why, or read a script that names no interpreter."""
-    path, words = program
-    # What bash passes on when it was told neither.
-    bash_env = {**env, b"_": os.fsencode(path), b"SHLVL": b"0"} if sets_underscore else env
-    try:
-        return _posix_spawn(path, words, bash_env, files)
-    except OSError as error:
-        if error.errno in _OF_THE_NODE:
-            raise _refusal(error) from error
-        return None
-
-
-def _spawn(words: list[str], env: Environment, files: FileActions) -> int:
-    try:
-        if "/" in words[0]:
-            return _posix_spawn(words[0], words, env, files)
-        return _posix_spawnp(words[0], words, env, files)
-    except OSError as error:
-        if error.errno in _OF_THE_NODE:
-            raise _refusal(error) from error
-        if error.errno == errno.ENOENT:
-            raise CannotExecute(NOT_FOUND, f"not found: {words[0]}") from error
-        raise CannotExecute(NOT_EXECUTABLE, f"cannot execute {words[0]}: {error.strerror}") from error
-
-
-def _posix_spawn(path: str, words: list[str], env: Environment, files: FileActions) -> int:
-    return os.posix_spawn(path, words, env, file_actions=files, setsid=True, setsigmask=(), setsigdef=_TO_DEFAULT)
-
-
-def _posix_spawnp(name: str, words: list[str], env: Environment, files: FileActions) -> int:
-    return os.posix_spawnp(name, words, env, file_actions=files, setsid=True, setsigmask=(), setsigdef=_TO_DEFAULT)
 
 
 def _refusal(error: OSError) -> NodeRefused:

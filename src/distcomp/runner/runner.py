@@ -90,7 +90,7 @@ class Runner:
         except OSError as error:
             raise NodeRefused(f"There is no file for the attempt's output: {error.strerror}.") from error
         try:
-            pid = self._launcher.launch(claim, slot.actions, self.limits, now_s)
+            pid = self._launcher.launch(claim, slot.files, self.limits, now_s)
         except NodeRefused:
             self._slots.give_back(slot, is_empty=True)
             raise
@@ -324,8 +324,10 @@ class Runner:
 
 
 def _timeout_s(claim: Claim, limits: RunnerLimits) -> float:
-    stated = (claim.spec.timeout_s, claim.context.timeout_s)
-    return next((timeout_s for timeout_s in stated if timeout_s is not None), limits.timeout_s) or math.inf
+    timeout_s = claim.spec.timeout_s
+    if timeout_s is None:
+        timeout_s = claim.context.timeout_s
+    return (limits.timeout_s if timeout_s is None else timeout_s) or math.inf
 
 
 def _group_exists(leader: int) -> bool:

@@ -11,16 +11,16 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from distcomp.runner.launch import FileActions
+from distcomp.runner.spawn import Descriptors
 
 
 class Slot(NamedTuple):
-    """A place for one attempt at a time. The descriptors append, wherever their offset is."""
+    """A place for one attempt at a time. The files append, wherever their offset is."""
 
     number: int
     stdout_fd: int
     stderr_fd: int
-    actions: FileActions
+    files: Descriptors
 
 
 class SlotFiles:
@@ -88,8 +88,7 @@ class SlotFiles:
                 heapq.heappush(self._free_numbers, number)
             raise
         self._made = max(self._made, number + 1)
-        actions = tuple((os.POSIX_SPAWN_DUP2, fd, n) for n, fd in enumerate((self._null_fd, stdout_fd, stderr_fd)))
-        return Slot(number, stdout_fd, stderr_fd, actions)
+        return Slot(number, stdout_fd, stderr_fd, Descriptors((self._null_fd, stdout_fd, stderr_fd)))
 
 
 def slot_paths(folder: Path, number: int) -> tuple[Path, Path]:

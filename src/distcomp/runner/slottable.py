@@ -52,9 +52,7 @@ class SlotTable:
             old, self._map = self._map, self._grow(record.slot)
             old.close()
         _, pid, task_id, attempt, started_at_ms, start_ticks = record
-        self._map[start : start + _RECORD.size] = _RECORD.pack(
-            pid, attempt, started_at_ms, start_ticks, task_id.encode()
-        )
+        _RECORD.pack_into(self._map, start, pid, attempt, started_at_ms, start_ticks, task_id.encode())
 
     def clear(self, slot: int) -> None:
         """Nobody runs in the slot any more."""
