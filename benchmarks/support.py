@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import resource
 import subprocess
@@ -80,10 +81,20 @@ class Project:
         """
         return subprocess.run([*DISTCOMP, *arguments], cwd=self.folder, text=True, capture_output=True, check=True)
 
-    def client(self) -> redis.Redis:
+    def close(self) -> None:
+        """Turn the server off."""
+        if "_watching" in self.__dict__:
+            self._watching.close()
+        self.distcomp("server", "stop")
+
+    def client(self, *, decode_responses: bool = False) -> redis.Redis:
         """A connection to the project's server."""
         folder = open_existing(self.folder)
-        return redis.Redis(unix_socket_path=str(folder.store / "server.sock"), password=folder.secret())
+        return redis.Redis(
+            unix_socket_path=str(folder.store / "server.sock"),
+            password=folder.secret(),
+            decode_responses=decode_responses,
+        )
 
     def server_pid(self) -> int:
         """The server's process."""
@@ -96,10 +107,19 @@ class Project:
             return int(client.info("memory")["used_memory"])
 
     def counts(self) -> dict[str, int]:
-        """Tasks by state."""
+        """Tasks by state, once any were submitted. One short command: asking often costs next to nothing."""
+        counts = self._watching.hgetall(self._counts_key)
+        return {name: int(value) for name, value in counts.items() if isinstance(name, str)}
+
+    @functools.cached_property
+    def _watching(self) -> redis.Redis:
+        return self.client(decode_responses=True)
+
+    @functools.cached_property
+    def _counts_key(self) -> bytes:
         with self.client() as client:
-            [key] = client.scan_iter("*counts", count=1000) or [None]
-            return {name.decode(): int(value) for name, value in client.hgetall(key).items()}
+            [key] = client.scan_iter("*counts", count=1000)
+        return bytes(key)
 
 
 @contextlib.contextmanager
@@ -111,7 +131,7 @@ def project(settings: str = "") -> Iterator[Project]:
         try:
             yield own
         finally:
-            own.distcomp("server", "stop")
+            own.close()
 
 
 @contextlib.contextmanager
@@ -138,8 +158,8 @@ def _answers(client: redis.Redis) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], bool], reason: str, timeout_s: float = 120) -> None:
-    """Poll every 5 ms.
+def wait_until(condition: Callable[[], bool], reason: str, timeout_s: float = 120, every_s: float = 0.005) -> None:
+    """Poll. What is measured meanwhile should not be disturbed by it: 200 wake-ups a second cost short tasks a fifth.
 
     Raises:
         TimeoutError: the condition did not come true.
@@ -148,7 +168,7 @@ def wait_until(condition: Callable[[], bool], reason: str, timeout_s: float = 12
     while not condition():
         if time.monotonic() > deadline_s:
             raise TimeoutError(f"waited in vain until {reason}")
-        time.sleep(0.005)
+        time.sleep(every_s)
 
 
 def cpu_s(pid: int) -> float:

@@ -35,7 +35,7 @@ class Driver:
             node="test-node",
             limits=limits,
             clock=SystemClock(),
-            on_stored=self.wakeup.wake,
+            wake=self.wakeup.wake,
             base_env=base_env,
         )
         self._is_open = True
@@ -49,8 +49,10 @@ class Driver:
         return Claim(f"{self._number:016x}", 1, 7, 1, TaskSpec(command, **spec), context)
 
     def start(self, command: str, **spec: Any) -> RunningAttempt:
-        """Start the command."""
-        return self.runner.start(self.claim(command, **spec))
+        """Start the command, and wait until it runs or is over."""
+        attempt = self.runner.start(self.claim(command, **spec))
+        self.until(lambda: attempt.pid or attempt in self.ended, "it has a process")
+        return attempt
 
     def run(self, command: str, **spec: Any) -> Outcome:
         """Run the command to its end."""

@@ -237,8 +237,8 @@ def test_what_a_task_reads_and_writes_on_disk_is_counted(driver: Driver) -> None
 
 def test_attempts_run_at_the_same_time(driver: Driver) -> None:
     """Each waits for a file that the other one makes."""
-    one = driver.start("touch one; until [ -e two ]; do sleep 0.01; done")
-    two = driver.start("touch two; until [ -e one ]; do sleep 0.01; done")
+    one = driver.runner.start(driver.claim("touch one; until [ -e two ]; do sleep 0.01; done"))
+    two = driver.runner.start(driver.claim("touch two; until [ -e one ]; do sleep 0.01; done"))
 
     assert [attempt.slot for attempt in driver.runner.running()] == [one.slot, two.slot]
     assert driver.outcome(one).cause is driver.outcome(two).cause is Cause.FINISHED

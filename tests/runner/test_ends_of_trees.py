@@ -153,11 +153,20 @@ def test_a_kill_keeps_its_first_cause(driver: Driver) -> None:
 
 def test_an_attempt_that_has_ended_by_itself_keeps_its_end(driver: Driver) -> None:
     """Otherwise work that is done would be thrown away."""
-    attempt = driver.start("true")
+    attempt = driver.start("until [ -e go ]; do sleep 0.01; done")
+    (driver.cwd / "go").touch()
     os.waitid(os.P_PID, attempt.pid, os.WEXITED | os.WNOWAIT)
     driver.runner.kill(attempt, Cause.EVICTED, "memory", grace=False)
 
     assert driver.outcome(attempt).cause is Cause.FINISHED
+
+
+def test_an_attempt_can_be_killed_before_it_has_a_process(driver: Driver) -> None:
+    """It has been put to the thread that starts it, and a cancellation comes."""
+    attempt = driver.runner.start(driver.claim("sleep 1000"))
+    driver.runner.kill(attempt, Cause.CANCELLED, "cancelled by the user", grace=False)
+
+    assert driver.outcome(attempt).cause is Cause.CANCELLED
 
 
 def test_a_kill_of_an_attempt_that_is_over_kills_nobody(driver: Driver) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -37,20 +37,35 @@ class Measured:
     at_end: Moment | None = None
 
 
-class RunningAttempt(msgspec.Struct, frozen=True, eq=False):
-    """Who an attempt is. `pid` is also its session and process group; 0 if it never came to a process."""
+@dataclass(slots=True, eq=False)
+class RunningAttempt:
+    """Who an attempt is.
+
+    Args:
+        number: of all that the runner has started.
+        pid: also its session and process group; 0 until it has a process, which it may never come to.
+        started_s: on the monotonic clock.
+    """
 
     claim: Claim
-    pid: int
+    number: int
     slot: int
     started_at_ms: int
     started_s: float
-    measured: Measured
+    pid: int = 0
+    measured: Measured = field(default_factory=Measured)
 
     @property
     def task_id(self) -> str:
         """The task it is an attempt of."""
         return self.claim.task_id
+
+
+class Refused(msgspec.Struct, frozen=True, eq=False):
+    """An attempt that was not started, as the node had no room for its process. Temporary; no fault of the task."""
+
+    attempt: RunningAttempt
+    error: NodeRefused
 
 
 class Ended(msgspec.Struct, frozen=True, eq=False):
@@ -98,6 +113,7 @@ class Live:
     end: RootEnd | None = None
     order: KillOrder | None = None
     kill_at_s: float = math.inf
+    has_grace: bool = True
     was_termed: bool = False
     was_killed: bool = False
     is_lasting: bool = False

@@ -13,7 +13,7 @@ from resource import struct_rusage
 
 from distcomp.clock import Clock
 from distcomp.model import Cause, Claim, Moment, NodeMemory
-from distcomp.runner.attempt import OWN_MARK, Ended, KillOrder, Live, Measured, NodeRefused, RootEnd, RunningAttempt
+from distcomp.runner.attempt import OWN_MARK, Ended, KillOrder, Live, NodeRefused, Refused, RootEnd, RunningAttempt
 from distcomp.runner.cutting import cut_bytes, free_middle
 from distcomp.runner.kernel import set_subreaper
 from distcomp.runner.launch import CannotExecute, Launcher
@@ -23,6 +23,7 @@ from distcomp.runner.peaks import PeakMemory
 from distcomp.runner.settling import Settling
 from distcomp.runner.slotfiles import SlotFiles
 from distcomp.runner.slottable import SlotRecord, SlotTable
+from distcomp.runner.starter import Starter
 from distcomp.runner.strays import Strays
 from distcomp.runner.trees import read_process, signal_tree
 
@@ -45,7 +46,7 @@ class Runner:
         worker: what tasks see as DISTCOMP_WORKER; must be unlike that of all other workers on the machine.
         node: named in outcomes.
         limits: may be replaced at any time; as may `node_memory`, what the worker saw last, for the attempts' records.
-        on_stored: called in another thread when `collect` has something that no child's end tells of.
+        wake: called in another thread when `collect` has something that no child's end tells of.
         base_env: what tasks inherit from the worker.
     """
 
@@ -57,7 +58,7 @@ class Runner:
         node: str,
         limits: RunnerLimits,
         clock: Clock,
-        on_stored: Callable[[], None],
+        wake: Callable[[], None],
         base_env: Mapping[str, str] | None = None,
     ) -> None:
         """Raises OSError: the folder cannot be used."""
@@ -68,43 +69,41 @@ class Runner:
         self._surroundings = _enter_surroundings(worker)
         self._slots = SlotFiles(folder / "running")
         self._table = SlotTable(folder / "slots")
-        self._outputs = Outputs(folder / "output", clock.now_ms(), on_stored)
+        self._outputs = Outputs(folder / "output", clock.now_ms(), wake)
         self._strays = Strays(worker)
         self._memory = PeakMemory()
         self._over: list[Ended] = []
+        self._refused: list[Refused] = []
         self._settling = Settling(node, self._slots, self._outputs, self._memory, self._hand_over)
+        self._starter = Starter(self._launch, wake)
+        self._started = 0
+        self._starting: dict[int, Live] = {}
         self._roots: dict[int, Live] = {}
         self._ending: list[Live] = []
         self._next_look_s = math.inf
         self.node_memory: NodeMemory | None = None
 
     def start(self, claim: Claim) -> RunningAttempt:
-        """Start an attempt. One that cannot be executed is over at once, and `collect` has it.
+        """Start an attempt, in a moment. If that fails, `refused` has it; if it cannot be executed, `collect`.
 
         Raises:
-            NodeRefused: the node has no room for one more process. Nothing was started.
+            NodeRefused: the node has no room for one more attempt. Nothing will be started.
         """
-        started_at_ms, now_s = self._clock.now_ms(), self._clock.monotonic_s()
         try:
             slot = self._slots.take()
         except OSError as error:
             raise NodeRefused(f"There is no file for the attempt's output: {error.strerror}.") from error
-        try:
-            pid = self._launcher.launch(claim, slot.files, self.limits, now_s)
-        except NodeRefused:
-            self._slots.give_back(slot, is_empty=True)
-            raise
-        except CannotExecute as error:
-            self._slots.give_back(slot, is_empty=True)
-            attempt = RunningAttempt(claim, 0, slot.number, started_at_ms, now_s, Measured())
-            self._settling.settle_unstarted(attempt, error)
-            return attempt
-        measured = Measured(at_start=self._moment())
-        attempt = RunningAttempt(claim, pid, slot.number, started_at_ms, now_s, measured)
-        live = self._roots[pid] = Live(attempt, slot, _timeout_s(claim, self.limits))
-        self._note_in_table(live, 0)
-        self._look_at(min(now_s + _SOON_S, live.times_out_at_s))
+        self._started += 1
+        attempt = RunningAttempt(claim, self._started, slot.number, self._clock.now_ms(), self._clock.monotonic_s())
+        attempt.measured.at_start = self._moment()
+        live = self._starting[attempt.number] = Live(attempt, slot, _timeout_s(claim, self.limits))
+        self._starter.put(live)
         return attempt
+
+    def refused(self) -> list[Refused]:
+        """The attempts since the last call that the node had no process for."""
+        refused, self._refused = self._refused, []
+        return refused
 
     def collect(self) -> list[Ended]:
         """The attempts that are over since the last call; does not wait.
@@ -112,9 +111,10 @@ class Runner:
         An attempt is over when no process of it lives and its output is stored. What its first process leaves
         behind when it ends is killed.
         """
+        self._adopt()
         self._reap()
         if self._ending:
-            self._strays.look(self._roots, self._ending)
+            self._look_for_strays()
             self._ending = [live for live in self._ending if not self._is_settled(live)]
             if self._ending:
                 self._look_at(self._clock.monotonic_s() + _SOON_S)
@@ -129,22 +129,28 @@ class Runner:
         The first cause given stays; a later call can only take the grace away. An attempt that has ended by
         itself keeps its own end.
         """
+        live = self._starting.get(attempt.number)
+        if live is not None:
+            live.order, live.has_grace = live.order or KillOrder(cause, reason), live.has_grace and grace
+            self._starter.expect()
+            self._adopt()
+            return
         live = self._roots.get(attempt.pid)
         if live is None or live.attempt is not attempt:
             return
         self._reap_one(attempt.pid)
         if live.end is not None:
             return
-        is_first = live.order is None
         if live.order is None:
             live.order = KillOrder(cause, reason)
         if not grace and not live.was_killed:
             self._kill_now(live)
-        elif is_first:
+        elif not (live.was_termed or live.was_killed):
             self._terminate(live)
 
     def look(self) -> None:
         """Do what time asks for: timeouts, ends of graces, limits of output, measurements of memory."""
+        self._adopt()
         now_s = self._clock.monotonic_s()
         lives = list(self._roots.values())
         for live in lives:
@@ -154,7 +160,7 @@ class Runner:
                 self.kill(live.attempt, Cause.TIMEOUT, f"timed out after {live.timeout_s:g} s")
             if not live.is_lasting:
                 self._note_lasting(live)
-        self._strays.look(self._roots, self._ending)
+        self._look_for_strays()
         self._kill_ownerless()
         self._next_look_s = now_s + _SOON_S if self._ending else math.inf
         for live in lives:
@@ -170,12 +176,13 @@ class Runner:
         return max(0.0, self._next_look_s - self._clock.monotonic_s())
 
     def running(self) -> Sequence[RunningAttempt]:
-        """The attempts that have a process, oldest first but for those that are about to be over."""
-        return [live.attempt for live in (*self._ending, *self._roots.values())]
+        """The attempts that are not over, oldest first but for those that are about to be."""
+        return [live.attempt for live in (*self._ending, *self._roots.values(), *self._starting.values())]
 
     def unsettled(self) -> int:
         """How many attempts were started and not collected: they run, or their output is being stored."""
-        return len(self._roots) + len(self._ending) + len(self._over) + self._outputs.storing
+        running = len(self._starting) + len(self._roots) + len(self._ending)
+        return running + len(self._over) + len(self._refused) + self._outputs.storing
 
     def leave_alone(self, pid: int) -> None:
         """Tell of a child that the main thread started and waits for itself."""
@@ -183,11 +190,12 @@ class Runner:
 
     def close(self) -> None:
         """Kill what still runs and let everything go. What was not collected is lost, but no process stays."""
-        for live in list(self._roots.values()):
-            self._kill_now(live)
-        while self._roots or self._ending:
+        for attempt in self.running():
+            self.kill(attempt, Cause.LOST, "the worker ended", grace=False)
+        while self._starting or self._roots or self._ending:
             self.collect()
             select.select([], [], [], 0.005)
+        self._starter.close()
         self._outputs.close()
         self._memory.close()
         self._strays.close()
@@ -196,6 +204,32 @@ class Runner:
         _restore_surroundings(self._surroundings)
 
     # Starts and ends
+
+    def _launch(self, live: Live) -> int:
+        """In the starter's thread."""
+        attempt = live.attempt
+        attempt.started_at_ms, attempt.started_s = self._clock.now_ms(), self._clock.monotonic_s()
+        return self._launcher.launch(attempt.claim, live.slot.files, self.limits, attempt.started_s)
+
+    def _adopt(self) -> None:
+        """Take note of what was started."""
+        for live, pid, error in self._starter.take():
+            attempt = live.attempt
+            del self._starting[attempt.number]
+            if error is None:
+                attempt.pid, self._roots[pid] = pid, live
+                self._note_in_table(live, 0)
+                self._look_at(min(attempt.started_s + _SOON_S, live.times_out_at_s))
+                if live.order is not None:
+                    self.kill(attempt, live.order.cause, live.order.reason, grace=live.has_grace)
+                continue
+            self._slots.give_back(live.slot, is_empty=True)
+            if isinstance(error, CannotExecute):
+                self._settling.settle_unstarted(attempt, error)
+            elif isinstance(error, NodeRefused):
+                self._refused.append(Refused(attempt, error))
+            else:
+                raise error
 
     def _note_in_table(self, live: Live, start_ticks: int) -> None:
         attempt, claim = live.attempt, live.attempt.claim
@@ -228,11 +262,19 @@ class Runner:
                 return
             if dead is None:
                 return
-            if dead.si_pid not in self._roots and not self._strays.is_ours_to_reap(dead.si_pid):
+            if not self._is_ours_to_reap(dead.si_pid):
                 # It hides those behind it as long as it is not reaped.
                 self._reap_each()
                 return
             self._reap_one(dead.si_pid)
+
+    def _is_ours_to_reap(self, pid: int) -> bool:
+        if pid not in self._roots and self._starting:
+            # It may be one whose start we have not heard of yet.
+            self._starter.expect()
+            self._adopt()
+            return pid in self._roots
+        return pid in self._roots or self._strays.is_ours_to_reap(pid)
 
     def _reap_each(self) -> None:
         for pid in list(self._roots):
@@ -297,6 +339,9 @@ class Runner:
 
     def _signal(self, live: Live, signal_number: int) -> None:
         signal_tree(live.attempt.pid, self._strays.surely_of(live), signal_number)
+
+    def _look_for_strays(self) -> None:
+        self._strays.look(self._roots, (*self._ending, *self._starting.values()))
 
     def _kill_ownerless(self) -> None:
         for pid in self._strays.of_nobody():

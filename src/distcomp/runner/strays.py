@@ -1,8 +1,8 @@
 """Orphans: processes that an attempt left behind, and that the kernel then gave to the worker.
 
 The worker is a subreaper, so a descendant of an attempt whose parent dies becomes a child of the worker. All that
-outlives an attempt's first process therefore hangs below some child of ours that we never started: one read of
-our list of children shows whether there are any.
+outlives an attempt's first process therefore hangs below some child of ours that we never started. Those that we did
+are children of the starter's thread: one read of the main thread's list shows whether there are any others.
 
 Orphans of what the worker itself starts come to it as well (the store's server does, when the worker brings it
 back): they have OWN_MARK in their environment, and attempts do not.
@@ -46,21 +46,25 @@ class Strays:
         self.is_unsure = False
         """Whether the last look found one that is just becoming another program: then it has no environment."""
 
-    def look(self, roots: Mapping[int, Live], ending: Iterable[Live]) -> None:
-        """Find new orphans. `roots` are the first processes not yet reaped, `ending` the attempts whose one is."""
+    def look(self, roots: Mapping[int, Live], others: Iterable[Live]) -> None:
+        """Find new orphans.
+
+        Args:
+            roots: the first processes not yet reaped.
+            others: attempts whose first process is reaped, or may have been started a moment ago.
+        """
         self.is_unsure = False
         if self._children_fd is not None:
             listed = os.pread(self._children_fd, _MOST_BYTES, 0)
             # All accounted for: nothing to sort out. This is the case for all but a few attempts.
-            spared = len(self._told) + len(self._own_orphans)
-            if listed.count(b" ") == len(roots) + len(self._known) + spared:
+            if listed.count(b" ") == len(self._known) + len(self._told) + len(self._own_orphans):
                 return
         children = self._read_children()
         self._told &= children
         self._own_orphans &= children
-        self._known = {pid: stray for pid, stray in self._known.items() if pid in children}
+        self._known = {pid: stray for pid, stray in self._known.items() if pid in children - roots.keys()}
         for pid in children - roots.keys() - self._known.keys() - self._told - self._own_orphans:
-            self._note(pid, [*roots.values(), *ending])
+            self._note(pid, [*roots.values(), *others])
 
     def of(self, live: Live) -> set[int]:
         """The orphans that must die with this attempt, whose first process has ended.

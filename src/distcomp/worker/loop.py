@@ -119,6 +119,9 @@ class Worker:
             # What was taken from us is not ours to report.
             if outcome.cause not in (Cause.LOST, Cause.CANCELLED):
                 self._courier.report(self._verdict(ended))
+        for refused in self._runner.refused():
+            del self._running[refused.attempt.task_id]
+            self._take_refusal(refused.attempt.claim, refused.error)
 
     def _verdict(self, ended: Ended) -> AnySettlement:
         claim, outcome = ended.attempt.claim, ended.outcome
@@ -148,7 +151,7 @@ class Worker:
         if self._outlook.limits_changed():
             self._runner.limits = self._outlook.runner_limits()
         self._relieve_pressure()
-        self._looked_at = frozenset(attempt.pid for attempt in self._running.values())
+        self._looked_at = frozenset(attempt.number for attempt in self._running.values())
         self._give_back_unstarted(now_s)
         self._most = len(self._running) + self._room(self._loads()).attempts
         self._say()
@@ -170,7 +173,7 @@ class Worker:
     def _relieve_pressure(self) -> None:
         use = self._outlook.use(self._pace.typical_cores)
         for returned in packing.relieve_pressure(use, self._loads(), self._outlook.limits):
-            attempt = next(attempt for attempt in self._running.values() if attempt.pid == returned.key)
+            attempt = next(attempt for attempt in self._running.values() if attempt.number == returned.key)
             # Killed first and reported when it is gone, so that two copies never run at once. Dying between
             # the two is safe: the lease ends and the task is reaped.
             self._runner.kill(attempt, Cause.EVICTED, returned.reason, grace=False)
@@ -191,12 +194,15 @@ class Worker:
     def _start(self, claim: Claim) -> bool:
         try:
             self._running[claim.task_id] = self._runner.start(claim)
-        except NodeRefused as refused:
-            log.warning("%s The task goes back; nothing is started for %g s.", refused, REFUSED_S)
-            self._refused_until_s = self._clock.monotonic_s() + REFUSED_S
-            self._courier.report(GiveBack(claim.task_id, claim.token, Cause.DRAINED))
+        except NodeRefused as error:
+            self._take_refusal(claim, error)
             return False
         return True
+
+    def _take_refusal(self, claim: Claim, error: NodeRefused) -> None:
+        log.warning("%s The task goes back; nothing is started for %g s.", error, REFUSED_S)
+        self._refused_until_s = self._clock.monotonic_s() + REFUSED_S
+        self._give_back(claim)
 
     def _ask_for_work(self) -> None:
         if self._starts_nothing():
@@ -221,11 +227,11 @@ class Worker:
         """What runs, oldest first."""
         return [
             packing.Load(
-                attempt.pid,
+                attempt.number,
                 attempt.measured.used_bytes,
                 max(attempt.measured.peak_bytes, attempt.claim.need_bytes, attempt.claim.spec.memory_bytes),
                 attempt.claim.spec.cores,
-                attempt.pid not in self._looked_at,
+                attempt.number not in self._looked_at,
             )
             for attempt in self._running.values()
         ]

@@ -9,6 +9,7 @@ import os
 import resource
 import secrets
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -59,6 +60,8 @@ def run_worker(
     folder.create()
     if leash is not None:
         os.set_inheritable(leash, False)
+    # The thread that starts attempts must not wait for long until another one lets it go on: 5 ms if nothing is said.
+    sys.setswitchinterval(5e-4)
     with node_lock(folder.lock_file, wait=wait, leash=leash) as is_held:
         if not is_held:
             return
@@ -77,7 +80,7 @@ def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | 
     spool = Spool(folder.spool / "reports")
     life = WorkerName(node, secrets.token_hex(4), node)
     runner = Runner(
-        folder.path, worker=marker, node=node, limits=outlook.runner_limits(), clock=clock, on_stored=wakeup.wake
+        folder.path, worker=marker, node=node, limits=outlook.runner_limits(), clock=clock, wake=wakeup.wake
     )
 
     def connect() -> Store:
