@@ -13,9 +13,8 @@ from resource import struct_rusage
 
 from distcomp.clock import Clock
 from distcomp.model import Cause, Claim, Moment, NodeMemory
-from distcomp.runner.attempt import OWN_MARK, Ended, KillOrder, Live, NodeRefused, Refused, RootEnd, RunningAttempt
+from distcomp.runner.attempt import Ended, KillOrder, Live, NodeRefused, Refused, RootEnd, RunningAttempt
 from distcomp.runner.cutting import cut_bytes, free_middle
-from distcomp.runner.kernel import set_subreaper
 from distcomp.runner.launch import CannotExecute, Launcher
 from distcomp.runner.limits import RunnerLimits
 from distcomp.runner.outputs import Outputs
@@ -25,6 +24,7 @@ from distcomp.runner.slotfiles import SlotFiles
 from distcomp.runner.slottable import SlotRecord, SlotTable
 from distcomp.runner.starter import Starter
 from distcomp.runner.strays import Strays
+from distcomp.runner.surroundings import enter_surroundings, restore_surroundings
 from distcomp.runner.trees import read_process, signal_tree
 
 _SOON_S = 0.1
@@ -66,7 +66,7 @@ class Runner:
         self.limits = limits
         self._clock = clock
         self._launcher = Launcher(worker, os.environ if base_env is None else base_env)
-        self._surroundings = _enter_surroundings(worker)
+        self._surroundings = enter_surroundings(worker)
         self._slots = SlotFiles(folder / "running")
         self._table = SlotTable(folder / "slots")
         self._outputs = Outputs(folder / "output", clock.now_ms(), wake)
@@ -201,7 +201,7 @@ class Runner:
         self._strays.close()
         self._table.close()
         self._slots.close()
-        _restore_surroundings(self._surroundings)
+        restore_surroundings(self._surroundings)
 
     # Starts and ends
 
@@ -300,7 +300,11 @@ class Runner:
 
     def _moment(self) -> Moment | None:
         memory = self.node_memory
-        return Moment(len(self._roots), memory.available_bytes, memory.total_bytes) if memory else None
+        return (
+            Moment(len(self._roots) + len(self._starting), memory.available_bytes, memory.total_bytes)
+            if memory
+            else None
+        )
 
     def _is_settled(self, live: Live) -> bool:
         """Whether nothing of the attempt is left. What is, is killed."""
@@ -382,26 +386,3 @@ def _group_exists(leader: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
-
-
-def _enter_surroundings(worker: str) -> tuple[str, str | None]:
-    """Make the whole process ready to have attempts; what it was like before."""
-    before = os.getcwd(), os.environ.get(OWN_MARK)  # noqa: PTH109
-    set_subreaper(is_subreaper=True)
-    # What Python opens is closed by exec; what the worker itself inherited is not.
-    for fd in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
-        with contextlib.suppress(OSError):
-            os.set_inheritable(fd, fd < 3)
-    os.environ[OWN_MARK] = worker
-    return before
-
-
-def _restore_surroundings(before: tuple[str, str | None]) -> None:
-    cwd, mark = before
-    set_subreaper(is_subreaper=False)
-    with contextlib.suppress(OSError):  # It may be gone by now.
-        os.chdir(cwd)
-    if mark is None:
-        del os.environ[OWN_MARK]
-    else:
-        os.environ[OWN_MARK] = mark
