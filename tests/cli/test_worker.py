@@ -7,6 +7,7 @@ import signal
 import subprocess
 
 from tests.support.sandbox import DISTCOMP, Sandbox
+from tests.support.servers import running_server
 from tests.support.waiting import wait_until
 
 
@@ -57,6 +58,23 @@ def test_it_ends_with_whoever_holds_its_leash(sandbox: Sandbox) -> None:
     assert worker.returncode == 0
     assert sandbox.json("status")["counts"]["todo"] == 1
     assert not sandbox.processes("sleep 600")
+
+
+def test_it_works_for_a_project_on_a_store_elsewhere(sandbox: Sandbox) -> None:
+    with running_server("valkey9") as socket:
+        elsewhere = sandbox.folder / "elsewhere"
+        elsewhere.mkdir()
+        sandbox.settings(store=f"unix://{socket}", project="shared")
+        sandbox.distcomp("submit", "--", "touch", "done")
+        worker = subprocess.Popen(
+            [*DISTCOMP, "worker", "--store", f"unix://{socket}", "--project", "shared"],
+            cwd=elsewhere, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        wait_until(lambda: (sandbox.folder / "done").exists(), "the task has run, in the folder it was submitted from")
+        worker.send_signal(signal.SIGTERM)
+        worker.communicate(timeout=60)
+        assert worker.returncode == 0
+        assert sandbox.json("status")["counts"]["finished"] == 1
 
 
 def test_settings_for_one_worker(sandbox: Sandbox) -> None:

@@ -88,7 +88,7 @@ def test_a_killed_test_session_leaves_no_cluster() -> None:
     """However it ends: a guard of its own takes the cluster down."""
     script = (
         "import time\nfrom tests.support.cluster import running_cluster\n"
-        "with running_cluster(1, '64M') as c:\n    print(c._name, flush=True)\n    time.sleep(600)\n"
+        "with running_cluster(1, '64M') as c:\n    print(c.name, flush=True)\n    time.sleep(600)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
     assert process.stdout is not None

@@ -14,6 +14,12 @@ from distcomp.cli.options import MaxTasks, SetSetting
 
 def worker(
     max_tasks: MaxTasks = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="URL", help="Of the store.  [default: the setting]", show_default=False)
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the project on that store.  [default: the setting]")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait while another worker has the node.")] = False,
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="Be gone by then: 18:00, 2026-11-24T08:00, or 2h from now.")
@@ -25,15 +31,19 @@ def worker(
     """Run tasks on this machine until you stop it.
 
     Ctrl-C once: it starts nothing more, and ends when what runs has ended. Twice: what runs goes back at once.
+
+    Anywhere: --store redis://HOST/?password_file=FILE --project NAME. The password may also be in the URL (then any
+    user of the machine can see it) or in DISTCOMP_STORE_PASSWORD.
     """
     from distcomp.cli.wishing import seconds_until
     from distcomp.worker.main import run_worker
 
     leave_in_s = None if until is None else seconds_until(until)
-    with opened_project(create=True, settings=parse_settings(set_, max_tasks=max_tasks)) as project:
-        project.make()
-        _log_to_stderr(project.settings.log_level)
-        run_worker(project, wait=wait, leash=leash, node=node, leave_in_s=leave_in_s)
+    settings = parse_settings(set_, max_tasks=max_tasks, store=store, project=project)
+    with opened_project(create=True, settings=settings) as opened:
+        opened.make()
+        _log_to_stderr(opened.settings.log_level)
+        run_worker(opened, wait=wait, leash=leash, node=node, leave_in_s=leave_in_s)
 
 
 def _log_to_stderr(level: str) -> None:

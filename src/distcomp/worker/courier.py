@@ -24,6 +24,8 @@ LINGER_S = 0.1
 """A report may wait so long for others to share its round trip, while the node has enough to do."""
 BATCH = 400
 REAP_EVERY_S = 2.0
+"""How often to look for dead workers, and no less often than four times in a lease: a store that nobody has looked
+through for a whole lease takes nobody for dead."""
 RETRY_FIRST_S, RETRY_CAP_S = 0.05, 2.0
 REVOKED = b"revoked"
 
@@ -285,7 +287,7 @@ class Courier:
             reaped = store.reap()
             if reaped:
                 log.info("returned %d tasks of workers that fell silent", reaped)
-            self._reap_at_s = now_s + REAP_EVERY_S
+            self._reap_at_s = now_s + min(REAP_EVERY_S, store.limits.lease_s / 4)
         if now_s >= self._renew_at_s:
             self._renew(store)
             self._renew_at_s = now_s + store.limits.lease_s / 4

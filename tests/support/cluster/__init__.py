@@ -106,6 +106,10 @@ class Node:
         split = (line.strip().partition(" ") for line in listed)
         return {int(pid): line for pid, _, line in split if word in line and not line.startswith("ps -eo")}
 
+    def init_pid(self) -> int:
+        """Its first process, as this machine numbers it; /proc/PID/root has the node's files."""
+        return int(Path(f"/tmp/distcomp-cluster/{self._cluster.name}/nodes/{self.name}/pid").read_text())
+
     def is_up(self) -> bool:
         """Whether it runs at all."""
         return self.run("true", exit_code=None).returncode == 0
@@ -151,7 +155,7 @@ class Cluster:
     """Hosts that reach one another and nothing else. Made by `running_cluster`."""
 
     def __init__(self, name: str, nodes: int) -> None:
-        self._name = name
+        self.name = name
         self.nodes = tuple(Node(self, number) for number in range(nodes))
 
     def __getitem__(self, name: str) -> Node:
@@ -166,7 +170,7 @@ class Cluster:
         own = {
             "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",
-            "CLUSTER_NAME": self._name,
+            "CLUSTER_NAME": self.name,
             "CLUSTER_BIND": ":".join(_shared()),
             "CLUSTER_PYTHON": sys.executable,
         }
