@@ -103,6 +103,11 @@ class StateFolder:
         """A folder per node."""
         return self.path / "nodes"
 
+    @property
+    def cluster(self) -> Path:
+        """What is known of nodes that are reached over ssh."""
+        return self.path / "cluster"
+
     def node(self, name: str) -> NodeFolder:
         """The folder of one node. It need not exist yet.
 

@@ -13,6 +13,7 @@ HELP = """\
 distcomp runs a file of tasks, as many at once as the machine's memory holds, and loses none.
 
   distcomp run tasks.txt                    run all tasks of a file; again: only what is missing
+  distcomp run tasks.txt --hosts hosts.txt  on other machines: they need sshd and Python, nothing else
   distcomp submit tasks.txt                 add tasks at any time; "-" reads stdin, -- takes a command
   distcomp sweep './sim {f} {n}' f=glob:data/* n=1,10      a task per combination of parameters
   distcomp status                           how far it is; also what no node can run
@@ -32,6 +33,7 @@ Commands (distcomp COMMAND --help):
   results                 the result table
   config                  the settings: show, check
   server                  the project's own store: start, stop, status
+  nodes                   other machines: check, install, start, stop, drain, status, logs, exec
 
 Options:
   -C DIRECTORY            work in another directory
@@ -57,6 +59,7 @@ MODULES = {
     "results": "results",
     "config": "config",
     "server": "server",
+    "nodes": "nodes",
 }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from distcomp.errors import DistcompError
 from distcomp.nodes.hosts import Host, folded
 from distcomp.nodes.plan import Plan, Wishes, make_plan
+from distcomp.nodes.record import NodesRecord
 
 if TYPE_CHECKING:
     from distcomp.nodes.fleet import Fleet, Standing
@@ -34,16 +35,18 @@ def fleet_of(project: Project, hosts: Sequence[Host], wishes: Wishes, say: Calla
     from distcomp.nodes.fleet import Fleet, Phase
     from distcomp.nodes.ssh import Ssh
 
-    settings = project.settings
+    settings, record = project.settings, NodesRecord(project.folder.cluster)
 
     def on_change(host: Host, standing: Standing) -> None:
         if standing.phase is Phase.AWAY:
             say(f"{host.name} is away: {standing.trouble}")
 
-    with Ssh(settings.ssh, settings.connections) as ssh:
-        fleet = Fleet(ssh, plan_of(project, ssh, wishes), on_change, settings.connections)
+    project.make()
+    with record.attending("`distcomp run`"), Ssh(settings.ssh, settings.connections) as ssh:
+        record.remember(hosts)
+        fleet = Fleet(ssh, on_change, settings.connections)
         try:
-            fleet.add(hosts)
+            fleet.add(hosts, plan_of(project, ssh, wishes))
             standings = fleet.wait_until_known()
             for line in left_out_lines(standings):
                 say(line)
@@ -63,6 +66,7 @@ def plan_of(project: Project, ssh: Ssh, wishes: Wishes) -> Plan:
         address = project.server.address
         # ssh's names of sockets have to be short; projects may lie deep.
         link = ssh.folder / SOCKET_LINK
+        link.unlink(missing_ok=True)
         link.symlink_to(Path(address.socket_path).absolute())
         socket = str(link)
     else:

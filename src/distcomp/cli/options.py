@@ -26,6 +26,9 @@ MaxTasks = Annotated[
 HostFile = Annotated[
     Path | None, typer.Option("--hosts", metavar="FILE", help="Run on these: [user@]host[:port] or node[00-31] a line.")
 ]
+NodeNames = Annotated[
+    list[str] | None, typer.Argument(metavar="[NODE]...", help="Which: names or node[1-3].  [default: all known]")
+]
 SetSetting = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting, for this command. May be repeated.")
 ]

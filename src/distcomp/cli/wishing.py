@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from distcomp.clock import SystemClock
 from distcomp.errors import BadInput, Fault
 from distcomp.nodes.plan import Wishes
+from distcomp.nodes.record import WishRecord
 from distcomp.nodes.sending import load
 from distcomp.units import parse_duration
 
@@ -20,14 +21,35 @@ if TYPE_CHECKING:
 
 def wishes(flags: WishFlags, cwd: Path | None) -> Wishes:
     """See WishFlags.wishes."""
+    return wishes_of(recorded(flags, cwd))
+
+
+def recorded(flags: WishFlags, cwd: Path | None) -> WishRecord:
+    """The flags as they are kept for the process that attends to nodes: with whole paths and times.
+
+    Raises:
+        BadInput: a time cannot be used.
+    """
     root = Path(os.path.abspath(cwd or "."))  # noqa: PTH100  as the user names it, without resolving links
-    return Wishes(
+    return WishRecord(
         cwd=str(root),
-        cargo=load(root, [Path(os.path.abspath(path)) for path in flags.send]) if flags.send else None,  # noqa: PTH100
-        setup=_script(flags.setup) if flags.setup else b"",
-        need_files=tuple(str(root / path) if "/" in path else path for path in flags.need_file or ()),
+        send=tuple(os.path.abspath(path) for path in flags.send or ()),  # noqa: PTH100
+        setup=os.path.abspath(flags.setup) if flags.setup else "",  # noqa: PTH100
+        need_files=tuple(str(root / path) for path in flags.need_file or ()),
         need_commands=tuple(flags.need_command or ()),
         until_s=SystemClock().now_ms() / 1000 + seconds_until(flags.until) if flags.until else 0,
+    )
+
+
+def wishes_of(record: WishRecord) -> Wishes:
+    """Recorded wishes, with what is in the files. BadInput: one of the files cannot be used."""
+    return Wishes(
+        cwd=record.cwd,
+        cargo=load(Path(record.cwd), map(Path, record.send)) if record.send else None,
+        setup=_script(Path(record.setup)) if record.setup else b"",
+        need_files=record.need_files,
+        need_commands=record.need_commands,
+        until_s=record.until_s,
     )
 
 

@@ -31,12 +31,12 @@ class Check:
     why: str = ""
 
 
-def checks(facts: Facts, needed: Sequence[str], *, clock_ahead_s: float, own_program: str) -> list[Check]:
+def checks(facts: Facts, needed: Mapping[str, str], *, clock_ahead_s: float = 0, own_program: str = "") -> list[Check]:
     """All checks of one node that can be reached.
 
     Args:
         facts: what it says of itself.
-        needed: paths that must be there.
+        needed: paths that must be there, by what they are called.
         clock_ahead_s: its clock less ours.
         own_program: name of the version of distcomp that would be sent; empty: not known yet.
     """
@@ -49,9 +49,9 @@ def checks(facts: Facts, needed: Sequence[str], *, clock_ahead_s: float, own_pro
         Check("cores", str(facts.cores)),
         Check("clock", "same" if abs(clock_ahead_s) < CLOCK_NOTED_S else _difference(clock_ahead_s)),
     ]
-    for path in needed:
+    for name, path in needed.items():
         is_there = facts.paths.get(path, False)
-        found.append(Check(path, "yes" if is_there else "no", is_there, f"{path} is not there"))
+        found.append(Check(name, "yes" if is_there else "no", is_there, f"{path} is not there"))
     if own_program:
         found.append(Check("distcomp", "there" if own_program in facts.programs else "to be sent"))
     return found
@@ -64,6 +64,28 @@ def _at_least(name: str, has_bytes: int, least_bytes: int, what: str) -> Check:
 
 def _difference(ahead_s: float) -> str:
     return f"{format_duration(round(abs(ahead_s)))} {'ahead' if ahead_s > 0 else 'behind'}"
+
+
+def agreed(rows: Mapping[str, Sequence[Check]], commands: Sequence[str]) -> dict[str, list[Check]]:
+    """The checks of all nodes, where one does not pass that says something else than on most nodes.
+
+    Args:
+        rows: by node.
+        commands: checks of these names are compared.
+    """
+    usual = {
+        command: Counter(c.shown for checks in rows.values() for c in checks if c.name == command and c.is_passed)
+        for command in commands
+    }
+
+    def compared(check: Check) -> Check:
+        if check.name not in usual or not check.is_passed:
+            return check
+        most = usual[check.name].most_common(1)[0][0]
+        why = f"`{check.name}` says {check.shown!r} there, {most!r} elsewhere"
+        return check if check.shown == most else Check(check.name, check.shown, False, why)
+
+    return {name: [compared(check) for check in checks] for name, checks in rows.items()}
 
 
 def unlike_most(outputs: Mapping[Host, tuple[int, str]], command: str) -> dict[Host, str]:

@@ -27,6 +27,8 @@ STOP_PATIENCE_S = 40.0
 RETRY_FIRST_S = 0.5
 RETRY_CAP_S = 15.0
 HOLD_LOOK_S = 0.2
+# Getting a node ready may take as long as sending it files does.
+KNOWN_PATIENCE_S = 600.0
 # A worker that ends again and again does so for a reason that stays.
 MOST_ENDS = 4
 
@@ -89,6 +91,7 @@ class Attendant(threading.Thread):
         self._retry_s = RETRY_FIRST_S
         self._starting = threading.Lock()
         self._is_let_go = threading.Event()
+        self._is_known = threading.Event()
 
     def run(self) -> None:
         """Keep the node at work."""
@@ -101,6 +104,7 @@ class Attendant(threading.Thread):
                 is_hopeless = not self._has_worked or self._ends == MOST_ENDS
                 phase = Phase.LEFT_OUT if is_hopeless else Phase.AWAY
                 self._become(Standing(phase, trouble.what, trouble.next_step))
+                self._is_known.set()
                 if is_hopeless:
                     self._readying.withdraw(self.host)
                     return
@@ -110,18 +114,14 @@ class Attendant(threading.Thread):
     def _attend(self) -> None:
         """From a look at the node until the trouble that is raised, or until we are let go."""
         with self._slots:
-            self._facts = self._readying.look(self.host)
-            if self._is_ending:
-                sockets = self._readying.prepare(self.host, self._facts)
-                ready = Ready(self._facts, "", sockets)
-            else:
-                ready = self._readying.make_ready(self.host, self._facts)
+            ready = self._ready_to_end() if self._is_ending else self._ready_to_work()
         if not self._has_worked and not self._is_ending:
-            self._readying.agree(self.host, self._facts)
+            self._readying.agree(self.host, ready.facts)
         with self._slots:
             forward = self._forward(ready)
         try:
             self._start_worker(ready)
+            self._is_known.set()
             self._has_worked, self._retry_s = True, RETRY_FIRST_S
             while not self._is_let_go.is_set():
                 last_words = forward.wait(HOLD_LOOK_S)
@@ -129,6 +129,14 @@ class Attendant(threading.Thread):
                     raise WorkerEnded(last_words)
         finally:
             forward.close()
+
+    def _ready_to_work(self) -> Ready:
+        self._facts = self._readying.look(self.host)
+        return self._readying.make_ready(self.host, self._facts)
+
+    def _ready_to_end(self) -> Ready:
+        self._facts = self._readying.facts(self.host)
+        return Ready(self._facts, "", self._readying.prepare(self.host, self._facts))
 
     def _forward(self, ready: Ready) -> Forward:
         plan = self._readying.plan
@@ -151,6 +159,7 @@ class Attendant(threading.Thread):
         """Stop the node's worker, and wait for its end. The way to the store stays, for its last reports."""
         self._is_ending = True
         # A start that is on its way comes to its end first.
+        self._is_known.wait(KNOWN_PATIENCE_S)
         with self._starting:
             facts = self._facts
         if facts is None or self.standing.phase is Phase.LEFT_OUT:
@@ -178,7 +187,6 @@ class Fleet:
 
     Args:
         ssh: the way to them.
-        plan: what they are told.
         on_change: is told of each node's changes, one at a time, in any thread.
         connections: most nodes that are got ready at once.
     """
@@ -186,12 +194,11 @@ class Fleet:
     def __init__(
         self,
         ssh: Ssh,
-        plan: Plan,
         on_change: Callable[[Host, Standing], None],
         connections: int = 32,
         clock: Clock | None = None,
     ) -> None:
-        self._ssh, self._plan, self._on_change = ssh, plan, on_change
+        self._ssh, self._on_change = ssh, on_change
         self._clock = clock or SystemClock()
         self._told = threading.Lock()
         self._changed = threading.Condition()
@@ -199,17 +206,18 @@ class Fleet:
         self._attendants: dict[Host, Attendant] = {}
         self._enders: list[threading.Thread] = []
 
-    def add(self, hosts: Iterable[Host], *, starts: bool = True) -> None:
+    def add(self, hosts: Iterable[Host], plan: Plan, *, starts: bool = True) -> None:
         """Attend to these nodes too; anew, if they were left out or have ended.
 
         Args:
             hosts: which.
+            plan: what they are told.
             starts: start a worker on each; False: see to the way to the store only, for workers that are to end.
         """
         wanted = list(hosts)
-        commands = self._plan.wishes.need_commands if starts else ()
+        commands = plan.wishes.need_commands if starts else ()
         agreement = Agreement(wanted, commands) if commands else None
-        readying = Readying(self._ssh, self._plan, agreement, self._clock)
+        readying = Readying(self._ssh, plan, agreement, self._clock)
         for host in wanted:
             if host in self._attendants:
                 self._attendants[host].let_go()

@@ -59,7 +59,7 @@ class Bundles:
 
 def look(ssh: Ssh, host: Host, plan: Plan) -> Facts:
     """What a node is and has. HostTrouble: it cannot be asked."""
-    ask = {"folder": plan.folder, "paths": plan.needed_paths}
+    ask = {"folder": plan.folder, "paths": list(plan.needed_paths.values())}
     answer = call(ssh, host, "facts", ask, python=plan.python, timeout_s=LOOK_S)
     answer["version"], answer["programs"] = tuple(answer["version"]), frozenset(answer["programs"])
     return Facts(**answer)

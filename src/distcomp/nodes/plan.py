@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # What concerns this machine alone.
 _NOT_FOR_NODES = {"store", "project", "fsync", "ssh", "node_folder", "node_python", "connections", "interpreter"}
+DIRECTORY = "directory"
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -65,10 +66,10 @@ class Plan:
     wishes: Wishes
 
     @property
-    def needed_paths(self) -> tuple[str, ...]:
-        """What must be on a node before anything is sent there."""
-        own = () if self.wishes.cargo else (self.wishes.cwd,)
-        return (*own, *self.wishes.need_files)
+    def needed_paths(self) -> dict[str, str]:
+        """What must be on a node before anything is sent there, by what it is called."""
+        own = {} if self.wishes.cargo else {DIRECTORY: self.wishes.cwd}
+        return own | {path: path for path in self.wishes.need_files}
 
     def ask(self, node: str, **more: object) -> dict[str, object]:
         """A question about this project on a node."""

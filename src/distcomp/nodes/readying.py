@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from distcomp.clock import Clock, SystemClock
 from distcomp.nodes.call import call
-from distcomp.nodes.checking import Agreement, checks
+from distcomp.nodes.checking import Agreement, Check, checks
 from distcomp.nodes.hosts import Host
 from distcomp.nodes.installing import Bundles, Facts, install, look
-from distcomp.nodes.plan import Plan
+from distcomp.nodes.plan import DIRECTORY, Plan
 from distcomp.nodes.sending import send
 from distcomp.nodes.ssh import HostTrouble, Ssh
 
@@ -71,22 +71,50 @@ class Readying:
         Raises:
             HostTrouble: it cannot be asked, or does not have what is needed.
         """
-        before_s = self._clock.now_ms() / 1000
-        facts = look(self.ssh, host, self.plan)
-        middle_s = (before_s + self._clock.now_ms() / 1000) / 2
+        facts = self.facts(host)
         self._machines.enter(host, facts.machine)
-        for check in checks(facts, self.plan.needed_paths, clock_ahead_s=facts.now_s - middle_s, own_program=""):
+        for check in checks(facts, self.plan.needed_paths):
             if not check.is_passed:
                 raise HostTrouble(check.why, next_step=self._step(check.name))
         return facts
 
+    def facts(self, host: Host) -> Facts:
+        """What a node is and has, whether that will do or not. HostTrouble: it cannot be asked."""
+        return look(self.ssh, host, self.plan)
+
+    def checks(self, host: Host) -> list[Check]:
+        """All that can be known of a node without changing anything there. HostTrouble: it cannot be asked."""
+        before_s = self._clock.now_ms() / 1000
+        facts = self.facts(host)
+        middle_s = (before_s + self._clock.now_ms() / 1000) / 2
+        self._machines.enter(host, facts.machine)
+        bundle = self._bundles.fitting(facts)
+        found = checks(facts, self.plan.needed_paths, clock_ahead_s=facts.now_s - middle_s, own_program=bundle.name)
+        commands = self.plan.wishes.need_commands
+        for command, (code, said) in zip(commands, self._say(host, facts, commands), strict=True):
+            last = (said.strip().splitlines() or [""])[-1]
+            why = f"`{command}` fails there (exit code {code}): {last}"
+            found.append(Check(command, last if not code else f"exit code {code}", not code, why))
+        return found
+
+    def _say(self, host: Host, facts: Facts, commands: Sequence[str]) -> list[tuple[int, str]]:
+        if not commands:
+            return []
+        ask = {"cwd": self.plan.wishes.cwd, "commands": commands, "timeout_s": COMMAND_S}
+        answer = self.call(host, facts, "commands", ask, timeout_s=COMMAND_S * len(commands) + STEP_S)
+        return [(int(code), str(said)) for code, said in answer["answers"]]
+
+    def install(self, host: Host, facts: Facts) -> str:
+        """See that distcomp is there; its path. HostTrouble: that is not possible."""
+        return install(self.ssh, host, facts, self._bundles)
+
     def _step(self, missing: str) -> str:
-        return "--send . sends the directory there." if missing == self.plan.wishes.cwd else ""
+        return "--send . sends the directory there." if missing == DIRECTORY else ""
 
     def make_ready(self, host: Host, facts: Facts) -> Ready:
         """Bring there what is needed. HostTrouble: that is not possible."""
         wishes = self.plan.wishes
-        program = install(self.ssh, host, facts, self._bundles)
+        program = self.install(host, facts)
         sockets = self.prepare(host, facts)
         if wishes.cargo:
             send(self.ssh, host, self.plan, wishes.cargo, facts.python)
@@ -110,10 +138,7 @@ class Readying:
         """Wait for the other nodes. HostTrouble: this one fails at what it must be able to do, or is unlike them."""
         if self._agreement is None:
             return
-        commands = self._agreement.commands
-        ask = {"cwd": self.plan.wishes.cwd, "commands": commands, "timeout_s": COMMAND_S}
-        answer = self.call(host, facts, "commands", ask, timeout_s=COMMAND_S * len(commands) + STEP_S)
-        outputs = [(int(code), str(said)) for code, said in answer["answers"]]
+        outputs = self._say(host, facts, self._agreement.commands)
         if trouble := self._agreement.report(host, outputs):
             raise HostTrouble(trouble)
 

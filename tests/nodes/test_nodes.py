@@ -1,0 +1,89 @@
+"""`distcomp nodes`: workers that go on by themselves, and what is known of the machines they are on."""
+
+from __future__ import annotations
+
+from tests.nodes.conftest import FOLDER, User
+from tests.support.waiting import wait_until
+
+ATTEND = "nodes attend"
+
+
+def test_workers_are_started_work_and_are_stopped(user: User) -> None:
+    """Each command comes to its end; the workers go on in between, with nobody logged in."""
+    started = user.distcomp("nodes", "start", "--hosts", "hosts.txt")
+    assert started.stdout == "node[1-3]: working\n"
+    assert [len(node.processes(" worker --node")) for node in user.nodes] == [1, 1, 1]
+
+    user.tasks(*(f"echo {number}" for number in range(30)))
+    user.distcomp("submit", "tasks.txt")
+    wait_until(lambda: user.json("status")["counts"]["finished"] == 30, "the workers run what was submitted")
+
+    assert user.distcomp("nodes", "stop").stdout == "node[1-3]: ended\n"
+    assert [user.left_on(node) for node in user.nodes] == [[], [], []]
+    wait_until(lambda: not user.home.processes(ATTEND), "nobody attends to nodes any more")
+
+
+def test_a_second_start_changes_nothing_and_one_node_can_be_stopped_alone(user: User) -> None:
+    user.distcomp("nodes", "start", "--hosts", "hosts.txt")
+    before = [list(node.processes(" worker --node")) for node in user.nodes]
+    assert user.distcomp("nodes", "start").stdout == "node[1-3]: working\n"
+    assert [list(node.processes(" worker --node")) for node in user.nodes] == before
+
+    assert user.distcomp("nodes", "stop", "node2").stdout == "node2: ended\n"
+    assert [len(node.processes(" worker --node")) for node in user.nodes] == [1, 0, 1]
+    user.distcomp("nodes", "stop")
+
+
+def test_a_drain_waits_for_what_runs_and_a_stop_gives_it_back(user: User) -> None:
+    user.write("hosts.txt", "node1\n")
+    user.distcomp("nodes", "start", "--hosts", "hosts.txt")
+    user.tasks(f"touch {FOLDER}/began; until test -e {FOLDER}/go; do sleep 0.1; done")
+    user.distcomp("submit", "tasks.txt")
+    node = user.cluster["node1"]
+    wait_until(lambda: user.json("status")["counts"]["running"] == 1, "the task runs")
+
+    assert user.distcomp("nodes", "stop").stdout == "node1: ended\n"
+    assert user.json("status")["counts"]["todo"] == 1
+
+    user.distcomp("nodes", "start")
+    wait_until(lambda: user.json("status")["counts"]["running"] == 1, "the task runs again")
+    draining = user.start("nodes", "drain")
+    wait_until(lambda: user.json("workers")[0]["state"] == "draining", "the worker starts nothing more")
+    node.run("touch", f"{FOLDER}/go")
+    wait_until(lambda: draining not in user.home.processes(), "the drain has come to its end")
+    assert user.said() == "node1: ended"
+    assert user.json("status")["counts"]["finished"] == 1
+
+
+def test_a_check_is_a_matrix_of_nodes_and_what_was_looked_at(user: User) -> None:
+    user.write("hosts.txt", "node[1-2]\n10.10.1.2\nnowhere.invalid\n")
+    done = user.distcomp("nodes", "check", "--hosts", "hosts.txt", "--need-command", "hostname", exit_code=1)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert lines[0] == [
+        "node",
+        "reach",
+        "python",
+        "disk",
+        "memory",
+        "cores",
+        "clock",
+        "directory",
+        "distcomp",
+        "hostname",
+    ]
+    assert ["nowhere.invalid", "no"] in lines
+    assert "it is the same machine as" in done.stdout
+    assert "`hostname` says" in done.stdout
+
+
+def test_a_command_runs_on_all_nodes_and_equal_outputs_are_shown_once(user: User) -> None:
+    done = user.distcomp("nodes", "exec", "--hosts", "hosts.txt", "--", "pwd")
+    assert done.stdout == f"node[1-3]: ok\n  {FOLDER}\n"
+    done = user.distcomp("nodes", "exec", "--hosts", "hosts.txt", "--", "test $(hostname) != node2", exit_code=1)
+    assert done.stdout == "node[1,3]: ok\nnode2: exit code 1\n"
+
+
+def test_the_log_of_a_worker_can_be_read_from_here(user: User) -> None:
+    user.tasks("true")
+    user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt")
+    assert "worker of job left node2" in user.distcomp("nodes", "logs", "node2").stdout
