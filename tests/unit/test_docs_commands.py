@@ -13,6 +13,7 @@ import pytest
 from distcomp.cli.commands import MODULES, load
 
 ROOT = Path(__file__).parents[2]
+GROUPS = ("config", "server", "nodes")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/*.md")])
 # Its left columns have the options of other programs.
 PAGES_WITH_OTHERS = {"from-the-original.md"}
@@ -51,7 +52,7 @@ def test_commands_and_their_options_exist(page: Path) -> None:
             # Behind -- or in quotes it is another program's.
             ours = re.sub(r"'[^']*'", "", rest).split(" -- ")[0]
             subcommand = next(iter(re.findall(r"^ ([a-z]+)", ours)), "")
-            if command in ("config", "server") and not subcommand:
+            if command in GROUPS and not subcommand:
                 continue
             assert set(_OPTION.findall(ours)) <= options_of(command, subcommand), code
 
@@ -60,7 +61,7 @@ def test_commands_and_their_options_exist(page: Path) -> None:
 def test_options_named_alone_belong_to_some_command(page: Path) -> None:
     if page.name in PAGES_WITH_OTHERS:
         return
-    known = {"--help", "--version"}.union(*(options_of(name) for name in MODULES if name not in ("config", "server")))
+    known = {"--help", "--version"}.union(*(options_of(name) for name in MODULES if name not in GROUPS))
     named = {
         match[1]
         for span in _SPAN.findall(page.read_text(encoding="utf-8"))
