@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 ARGS =
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test check format bench clean ready-to-run ready-to-work
+.PHONY: help demo test check format bench chaos clean ready-to-run ready-to-work
 
 help:  ## show this
 	@echo 'make TARGET, where TARGET is'
@@ -33,6 +33,9 @@ format: ready-to-work  ## mend what ruff can mend, and write docs/settings.md an
 
 bench: ready-to-work  ## measure, each figure beside its peer or floor, and print the table
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: ready-to-work  ## ten minutes of faults at random on four hosts (as root); CHAOS_SEED=N for those of an earlier run
+	@CHAOS_SEED="$${CHAOS_SEED:-$$(date +%s)}" CHAOS_S="$${CHAOS_S:-600}" $(BIN)/python -m pytest -s tests/chaos $(ARGS)
 
 clean:  ## remove what these targets made
 	rm -rf "$(VENV)" .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.field import Field, Store
 from tests.support.cluster import Cluster
+from tests.support.cluster.field import Field, Store
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tests.cluster.field import Field, Store
 from tests.support.cluster import Cluster
+from tests.support.cluster.field import Field, Store
 from tests.support.waiting import wait_until
 
 LEASE_S = 2.0

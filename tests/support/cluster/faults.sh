@@ -93,6 +93,7 @@ heal() {
 delay() { # NODE MS [JITTER_MS]: a relay in user space between the node and the bridge, for kernels without netem
     local node=$1 tap log=$DIR/nodes/$1/relay.log
     stop_delay "$node"
+    rm -f "$log" # of an earlier relay, which was ready too
     mkdir -p "$(group unified "relay-$node")"
     for tap in "ta-$node" "tb-$node"; do
         in_fabric ip tuntap add dev "$tap" mode tap
@@ -106,7 +107,7 @@ delay() { # NODE MS [JITTER_MS]: a relay in user space between the node and the 
         exec setsid ip netns exec "$FABRIC" "$CLUSTER_PYTHON" -S "$HERE/relay.py" "ta-$node" "tb-$node" "$2" "${3:-0}"
     ) </dev/null >"$log" 2>&1 9>&- &
     for _ in $(seq 500); do
-        grep -q ready "$log" && break
+        grep -qs ready "$log" && break
         sleep 0.02
     done
     if ! grep -q ready "$log"; then

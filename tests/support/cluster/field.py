@@ -1,4 +1,4 @@
-"""A project spread over hosts: its store on one, a worker on each of some others, and what must hold in the end."""
+"""A project spread over hosts: its store on one, workers on others, and what must hold in the end."""
 
 from __future__ import annotations
 
@@ -124,9 +124,10 @@ class Field:
         self.distcomp("submit", "tasks.txt")
         self._tasks += tasks
 
-    def start_worker(self, node: Node) -> None:
-        """A worker on this node, as a login that has ended leaves it."""
+    def start_worker(self, node: Node, *, wait: bool = False) -> None:
+        """A worker on this node, as a login that has ended leaves it. `wait`: for one that is still there to leave."""
         command = ["env", "-C", self.folder, "distcomp", "worker", "--store", self.url, "--project", self.name]
+        command += ["--wait"] if wait else []
         self._workers[node.name] = node.start(*command, log=f"{self.folder}/log", environment=self._environment)
 
     def start_workers(self, nodes: Sequence[Node]) -> None:
@@ -135,15 +136,29 @@ class Field:
             self.start_worker(node)
         wait_until(lambda: {node.name for node in nodes} <= set(self.workers()), "all workers have registered")
 
+    def start_missing_workers(self) -> None:
+        """On the nodes where one was started and has ended, as it does when it finds no store at its start."""
+        for name, pid in list(self._workers.items()):
+            if pid not in self.cluster[name].processes("distcomp worker"):
+                self.start_worker(self.cluster[name])
+
     def kill_worker(self, node: Node) -> None:
         """SIGKILL for the worker alone: what it runs goes on without it."""
         node.kill(self._workers[node.name])
 
-    def stop_worker(self, node: Node, *, at_once: bool = False) -> None:
-        """Tell it to drain, or to give back what runs; wait until it has left."""
+    def tell_worker_to_stop(self, node: Node) -> int:
+        """And to give back what runs. It may take its time; its pid."""
         pid = self._workers.pop(node.name)
         node.kill(pid, "TERM")
+        node.kill(pid, "TERM")
+        return pid
+
+    def stop_worker(self, node: Node, *, at_once: bool = False) -> None:
+        """Tell it to drain, or to give back what runs; wait until it has left."""
         if at_once:
+            pid = self.tell_worker_to_stop(node)
+        else:
+            pid = self._workers.pop(node.name)
             node.kill(pid, "TERM")
         wait_until(lambda: pid not in node.processes("distcomp"), f"the worker on {node} has left", END_S)
 
@@ -234,9 +249,12 @@ class Field:
         for node in self.cluster.nodes:
             if node.is_up():
                 script = f"cat twice 2>/dev/null; find .distcomp/nodes/{node}/spool -type f 2>/dev/null; true"
-                assert node.run("sh", "-c", f"cd {shlex.quote(self.folder)}; {script}").stdout == ""
-                assert node.processes(self.folder) == {}
-                assert node.processes("sleep 0.") == {} == node.processes("flock")
+                left = node.run("sh", "-c", f"cd {shlex.quote(self.folder)}; {script}").stdout
+                assert not left, (
+                    f"tasks that ran twice at once on {node}, and reports left there: {left}\n{self.log(node)}"
+                )
+                running = node.processes(self.folder) | node.processes("sleep 0.") | node.processes("flock")
+                assert not running, f"left running on {node}: {running}"
 
 
 _OF_THE_LIVING = ("held", "leases", "workers", "incarnations", "revoked", "queue", "heads", "delayed", "passed")
