@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.cluster import Cluster, Node
 from tests.support.cluster.field import Field, Store
+from tests.support.waiting import wait_until
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 LENGTH_S = float(os.environ.get("CHAOS_S", "20"))
@@ -61,11 +62,13 @@ class Chaos:
         self._broken[node.name] = time.monotonic() + lasts_s, kind(self._field, node)
 
     def _mend_what_is_due(self) -> None:
-        due = [node for node, (until_s, _) in self._broken.items() if until_s <= time.monotonic()]
-        if not due and len(self._broken) == AT_ONCE:
-            time.sleep(0.05)
-        for node in due:
+        if len(self._broken) == AT_ONCE:
+            wait_until(self._due, "a fault has lasted long enough")
+        for node in self._due():
             self._mend(node)
+
+    def _due(self) -> list[str]:
+        return [node for node, (until_s, _) in self._broken.items() if until_s <= time.monotonic()]
 
     def _mend(self, node: str) -> None:
         _, undo = self._broken.pop(node)
