@@ -120,7 +120,7 @@ class Attendant(threading.Thread):
         with self._slots:
             forward = self._forward(ready)
         try:
-            self._start_worker(ready)
+            self._start_worker(ready, forward)
             self._is_known.set()
             self._has_worked, self._retry_s = True, RETRY_FIRST_S
             while not self._is_let_go.is_set():
@@ -143,7 +143,7 @@ class Attendant(threading.Thread):
         ask = plan.ask(self.host.name, sockets=ready.sockets)
         return Forward(self._readying.ssh, self.host, ask, target=plan.target, python=ready.facts.python)
 
-    def _start_worker(self, ready: Ready) -> None:
+    def _start_worker(self, ready: Ready, forward: Forward) -> None:
         with self._starting:
             if self._is_ending:
                 return
@@ -152,7 +152,7 @@ class Attendant(threading.Thread):
                 "options": self._readying.worker_options(),
                 "patience_s": START_PATIENCE_S,
             }
-            self._readying.call(self.host, ready.facts, "start", ask)
+            forward.watch(self._readying.call(self.host, ready.facts, "start", ask)["pid"])
             self._become(Standing(Phase.WORKING))
 
     def end(self, *, drain: bool) -> None:

@@ -101,6 +101,13 @@ class Forward:
             return trouble
         return HostTrouble("the connection ended as soon as it stood")
 
+    def watch(self, pid: int) -> None:
+        """Have the worker of this pid watched there."""
+        assert self._process.stdin
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(b"%d\n" % pid)
+            self._process.stdin.flush()
+
     def wait(self, timeout_s: float) -> list[str] | None:
         """Wait for news from there, for so long at most: the last words of a worker that has ended, or nothing.
 

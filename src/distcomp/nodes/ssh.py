@@ -253,5 +253,5 @@ def trouble_of(host: Host, stderr: str) -> HostTrouble:
             if host.port:
                 where = f"-p {host.port} {where}"
             return HostTrouble(what.format(*match.groups()), next_step=_STEPS[step].format(host=where))
-    last = stderr.splitlines()[-1] if stderr else "ssh ended without a word"
+    last = stderr.splitlines()[-1] if stderr else "the connection broke"
     return HostTrouble(last[:_OUTPUT_SHOWN])

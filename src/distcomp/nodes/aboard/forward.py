@@ -44,6 +44,7 @@ def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:
         hold(ask, payload)
     finally:
         remove(folder, name)
+        end_connection()
     return {"ended": True}
 
 
@@ -89,15 +90,39 @@ def turn_link(folder: Path, name: str) -> None:
 
 
 def hold(ask: dict[str, Any], payload: BinaryIO) -> None:
-    """Until the other side ends, or a newer connection has taken over."""
-    seen = 0
+    """Until the other side ends, or a newer connection has taken over. A line on stdin is a worker's pid to watch."""
+    watched = 0
     while is_current(Path(ask["sockets"]), ask["name"]):
-        if select.select([payload.fileno()], [], [], LOOK_S)[0] and not os.read(payload.fileno(), 4096):
-            return
-        pid = worker_pid(ask)
-        if seen and not pid:
+        if select.select([payload.fileno()], [], [], LOOK_S)[0]:
+            said = os.read(payload.fileno(), 4096)
+            if not said:
+                return
+            watched = int(said.split()[-1])
+        if watched and not worker_pid(ask):
+            watched = 0
             say({"worker_ended": last_lines(project_folder(ask) / "worker.log", 10)})
-        seen = pid
+
+
+def end_connection() -> None:
+    """End the sshd of our own connection. By itself it would go on for as long as the worker holds what it forwards."""
+    pid = os.getppid()
+    while pid > 1:
+        name, parent, uid = process(pid)
+        if name.startswith("sshd"):
+            if uid == os.getuid():
+                os.kill(pid, signal.SIGTERM)
+            return
+        pid = parent
+
+
+def process(pid: int) -> tuple[str, int, int]:
+    """Its name, parent and user."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return "", 0, -1
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    return fields["Name"].strip(), int(fields["PPid"]), int(fields["Uid"].split()[0])
 
 
 def is_current(folder: Path, name: str) -> bool:

@@ -1,0 +1,96 @@
+"""Networks, nodes and commands that break while tasks run: each is seen to, and each task has one end."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.nodes.conftest import User
+from tests.support.waiting import wait_until
+
+SOON_S = 60
+
+
+def phase(user: User, node: str) -> str:
+    return next((row["phase"] for row in user.json("nodes", "status") if row["node"] == node), "")
+
+
+def finished(user: User) -> int:
+    done = user.distcomp("status", "--json", exit_code=None)
+    return int(json.loads(done.stdout)["counts"]["finished"]) if done.returncode == 0 else 0
+
+
+@pytest.mark.timeout(200)
+def test_a_node_that_was_cut_off_works_again_when_it_is_back(user: User) -> None:
+    user.distcomp("nodes", "start", "--hosts", "hosts.txt")
+    user.tasks(*(f"sleep 1; echo {number}" for number in range(60)))
+    user.distcomp("submit", "tasks.txt")
+    node = user.cluster["node2"]
+    wait_until(lambda: finished(user) > 3, "work goes on")
+
+    node.drop()
+    wait_until(lambda: phase(user, "node2") == "away", "it is noticed", SOON_S)
+    assert "the connection broke" in user.distcomp("nodes", "status").stdout
+    node.heal()
+    wait_until(lambda: phase(user, "node2") == "working", "it is back", SOON_S)
+
+    wait_until(lambda: finished(user) == 60, "each task has its end", SOON_S)
+    assert user.distcomp("nodes", "stop").stdout == "node[1-3]: ended\n"
+    assert [user.left_on(node) for node in user.nodes] == [[], [], []]
+
+
+@pytest.mark.timeout(200)
+def test_a_node_that_crashed_gets_a_new_worker_when_it_is_up_again(user: User) -> None:
+    user.distcomp("nodes", "start", "--hosts", "hosts.txt")
+    node = user.cluster["node3"]
+
+    node.crash()
+    wait_until(lambda: phase(user, "node3") == "away", "it is noticed", SOON_S)
+    node.boot()
+    wait_until(lambda: phase(user, "node3") == "working", "it is back", SOON_S)
+
+    assert len(node.processes(" worker --node")) == 1
+    user.distcomp("nodes", "stop")
+
+
+def test_a_worker_that_is_killed_is_started_again(user: User) -> None:
+    user.distcomp("nodes", "start", "--hosts", "hosts.txt")
+    node = user.cluster["node1"]
+    (before,) = node.processes(" worker --node")
+
+    node.kill(before)
+
+    def others() -> set[int]:
+        return set(node.processes(" worker --node")) - {before}
+
+    wait_until(others, "another one has its place")
+    user.distcomp("nodes", "stop")
+
+
+@pytest.mark.timeout(200)
+def test_a_run_that_was_killed_goes_on_with_the_same_command(user: User) -> None:
+    """Its workers keep what they have done until somebody comes for it."""
+    user.tasks(*(f"sleep 0.5; echo {number}" for number in range(60)))
+    run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
+    wait_until(lambda: finished(user) > 3, "work goes on", SOON_S)
+
+    user.home.kill(run)
+    wait_until(lambda: not user.home.processes(" -R "), "its ways to the nodes are gone")
+    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt")
+
+    assert "60 finished" in done.stdout
+    assert [user.left_on(node) for node in user.nodes] == [[], [], []]
+
+
+def test_ctrl_c_ends_a_run_when_what_runs_has_ended(user: User) -> None:
+    user.tasks(*(f"sleep 0.5; echo {number}" for number in range(200)))
+    run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
+    wait_until(lambda: finished(user) > 3, "work goes on", SOON_S)
+
+    user.home.kill(run, "INT")
+    wait_until(lambda: run not in user.home.processes(), "it ends", SOON_S)
+
+    assert "interrupted: the same command goes on from here" in user.said()
+    assert user.json("status")["counts"]["running"] == 0
+    assert [user.left_on(node) for node in user.nodes] == [[], [], []]
