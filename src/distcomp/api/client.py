@@ -274,9 +274,11 @@ class Client:
                 the latest.
             Ambiguous: as `find`.
         """
+        from distcomp.api.cluster import Away
         from distcomp.api.logs import Logs
 
-        return Logs(self.project.folder, self._ask, self.find(task), stream).pieces(attempt, follow=follow)
+        away = Away(self.project)
+        return Logs(self.project.folder, self._ask, self.find(task), stream, away).pieces(attempt, follow=follow)
 
     def results(self, states: Iterable[State] | None = None) -> Iterator[Row]:
         """A row of the result table per task that has ended: what it did, its parameters, its result, what it took.

@@ -1,4 +1,4 @@
-"""What an attempt printed: from the files of its node, whether it has ended or still runs."""
+"""What an attempt printed: from the files of its node, here or over ssh, whether it has ended or still runs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from time import sleep
 from typing import Protocol, TypeVar
 
+from distcomp.api.cluster import Away
 from distcomp.clock import Clock, SystemClock
 from distcomp.errors import NotFound
-from distcomp.model import Outcome, State
+from distcomp.model import Outcome, OutputPlace, State
 from distcomp.runner.reading import Stream, read_output
 from distcomp.runner.slotfiles import slot_paths
 from distcomp.runner.slottable import SlotRecord, read_slots
@@ -42,9 +43,19 @@ class Logs:
         ask: how to ask the store.
         task_id: whose.
         stream: "stdout" or "stderr".
+        away: nodes that are reached over ssh.
     """
 
-    def __init__(self, folder: StateFolder, ask: Ask, task_id: str, stream: Stream, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        folder: StateFolder,
+        ask: Ask,
+        task_id: str,
+        stream: Stream,
+        away: Away | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._away = away
         self._folder, self._ask, self._task_id, self._stream = folder, ask, task_id, stream
         self._clock = clock or SystemClock()
 
@@ -96,8 +107,17 @@ class Logs:
             yield (outcome.stdout_tail if is_stdout else outcome.stderr_tail).encode()[skip_bytes:]
             return
         folder = self._node(outcome.node).output
-        if not folder.is_dir():
+        host = self._away.host(outcome.node) if self._away else None
+        if folder.is_dir():
+            yield from self._from(folder, place, skip_bytes)
+        elif self._away and host:
+            with self._away.fetched(host, place) as fetched:
+                yield from self._from(fetched, place, skip_bytes)
+        else:
             raise _elsewhere(outcome.node, folder)
+
+    def _from(self, folder: Path, place: OutputPlace, skip_bytes: int) -> Iterator[bytes]:
+        is_stdout = self._stream == "stdout"
         if skip_bytes and (place.stdout_cut_bytes if is_stdout else place.stderr_cut_bytes):
             yield b"\n[more was printed than is kept: 'distcomp logs' has the end]\n"
             return
@@ -112,6 +132,12 @@ class Logs:
 
     def _of_running(self, record: TaskRecord, *, follow: bool) -> Iterator[bytes]:
         node = self._node_of(record.worker)
+        host = self._away.host(node.path.name) if self._away else None
+        if self._away and host and not node.slots_file.exists():
+            yield from self._away.printed(host, self._arguments(record, follow=follow))
+            return
+        if not node.slots_file.exists():
+            raise _elsewhere(node.path.name, node.path)
         slot = self._slot(node, record)
         while slot is None and follow and self._is_current(record):
             sleep(LOOK_S)
@@ -140,10 +166,12 @@ class Logs:
 
     def _node_of(self, worker: str) -> NodeFolder:
         nodes = {record.worker: record.facts.node for record in self._ask(Reading.workers)}
-        node = self._folder.node(nodes.get(worker) or worker)
-        if not node.slots_file.exists():
-            raise _elsewhere(node.path.name, node.path)
-        return node
+        return self._folder.node(nodes.get(worker) or worker)
+
+    def _arguments(self, record: TaskRecord, *, follow: bool) -> list[str]:
+        """The same question for the `distcomp logs` of another machine."""
+        options = [*(["--err"] if self._stream == "stderr" else []), *(["--follow"] if follow else [])]
+        return [record.task_id, "--attempt", str(record.attempt), *options]
 
     def _is_current(self, record: TaskRecord) -> bool:
         """Whether the attempt is still the one that the store takes for running."""

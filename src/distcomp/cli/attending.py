@@ -13,7 +13,7 @@ from contextlib import suppress
 from time import sleep
 from typing import TYPE_CHECKING
 
-from distcomp.cli.hosted import plan_of
+from distcomp.api.cluster import plan_of
 from distcomp.cli.wishing import wishes_of
 from distcomp.clock import Clock
 from distcomp.errors import DistcompError

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distcomp.api.cluster import plan_of
 from distcomp.errors import DistcompError
 from distcomp.nodes.hosts import Host, folded
-from distcomp.nodes.plan import Plan, Wishes, make_plan
+from distcomp.nodes.plan import Wishes
 from distcomp.nodes.record import NodesRecord
 
 if TYPE_CHECKING:
     from distcomp.nodes.fleet import Fleet, Standing
-    from distcomp.nodes.ssh import Ssh
     from distcomp.project import Project
-
-SOCKET_LINK = "store"
 
 
 class NoNode(DistcompError):
@@ -56,23 +52,6 @@ def fleet_of(project: Project, hosts: Sequence[Host], wishes: Wishes, say: Calla
         finally:
             fleet.end(drain=False)
             fleet.close()
-
-
-def plan_of(project: Project, ssh: Ssh, wishes: Wishes) -> Plan:
-    """What nodes of this project are told."""
-    from distcomp.store.address import parse
-
-    if project.server:
-        address = project.server.address
-        # ssh's names of sockets have to be short; projects may lie deep.
-        link = ssh.folder / SOCKET_LINK
-        link.unlink(missing_ok=True)
-        link.symlink_to(Path(address.socket_path).absolute())
-        socket = str(link)
-    else:
-        address, socket = parse(project.settings.store, os.environ), ""
-    sources = project.read_settings().sources
-    return make_plan(project.folder, project.settings, sources, socket, address.password, wishes)
 
 
 def left_out_lines(standings: Mapping[Host, Standing]) -> Iterator[str]:

@@ -193,7 +193,7 @@ def _on_nodes(
     wishes: Wishes | None = None,
 ) -> dict[Host, _Answer | DistcompError]:
     """Do something with each node; what came of it, or the trouble."""
-    from distcomp.cli.hosted import plan_of
+    from distcomp.api.cluster import plan_of
     from distcomp.nodes.plan import Wishes
     from distcomp.nodes.readying import Readying
     from distcomp.nodes.ssh import HostTrouble, Ssh

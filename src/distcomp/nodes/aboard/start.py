@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
-    from distcomp.nodes.aboard.places import last_lines, node_folder, project_folder, worker_pid
+    from distcomp.nodes.aboard.places import last_lines, node_folder, project_folder, worker_pid, write_private
 
 LOG_LIMIT_BYTES = 8 << 20
 LOOK_S = 0.02
@@ -22,6 +22,7 @@ def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:  # noqa: ARG
     log = folder / "worker.log"
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
         log.replace(folder / "worker.log.old")
+    write_private(folder / "program", ask["program"])
     command = [sys.executable, "-I", ask["program"], "worker", "--node", ask["node"], *ask["options"]]
     with log.open("ab") as file:
         worker = subprocess.Popen(
