@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """The whole example: sweep, run, results, table and plot. Each command is shown, so that you can type it yourself.
 
-    demo.py [FOLDER]
+    demo.py [FOLDER] [--hosts FILE]
 
 Tasks, results and plot go into FOLDER, by default build/demo of the repository. Run again, it runs only what is
-missing: interrupt it, and see.
+missing: interrupt it, and see. With --hosts the simulations run on other machines, reached over ssh, that have a
+Python and nothing else.
 """
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import shutil
 import subprocess
@@ -33,12 +35,15 @@ def run(folder: Path, *command: str) -> int:
     return subprocess.run([programs.get(command[0], command[0]), *command[1:]], cwd=folder, check=False).returncode
 
 
-def sweep_command() -> list[str]:
-    """The command that writes the task file: each trace with each algorithm and each cache size."""
-    cachesim = shlex.join([sys.executable, str(HERE / "cachesim.py")])
+def sweep_command(*, is_away: bool) -> list[str]:
+    """The command that writes the task file: each trace with each algorithm and each cache size.
+
+    Other machines have their own Python, and what is sent to them: names are relative to the folder there.
+    """
+    cachesim = "python3 cachesim.py" if is_away else shlex.join([sys.executable, str(HERE / "cachesim.py")])
     return [
         *("distcomp", "sweep", f"{cachesim} {{trace}} {{algo}} {{size}}"),
-        f"trace=glob:{HERE}/traces/*.xz",
+        "trace=glob:traces/*.xz" if is_away else f"trace=glob:{HERE}/traces/*.xz",
         "algo=LRU,FIFO,FIFO-Reinsertion,SIEVE,S3-FIFO,ARC",
         "size=0.003,0.01,0.03,0.1,0.3",
         *("-o", "tasks.jsonl"),
@@ -47,13 +52,22 @@ def sweep_command() -> list[str]:
 
 def main() -> int:
     """Run the example; 0 if all went well."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else HERE.parents[1] / "build" / "demo").absolute()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path, nargs="?", default=HERE.parents[1] / "build" / "demo")
+    parser.add_argument("--hosts", type=Path, help="a host file")
+    arguments = parser.parse_args()
+    folder = arguments.folder.absolute()
     # A state folder of its own: the demo is no part of a project that the folder may lie in.
     (folder / ".distcomp").mkdir(parents=True, exist_ok=True)
 
-    if status := run(folder, *sweep_command()):
+    away: list[str] = []
+    if arguments.hosts:
+        shutil.copytree(HERE / "traces", folder / "traces", dirs_exist_ok=True)
+        shutil.copy(HERE / "cachesim.py", folder)
+        away = ["--hosts", str(arguments.hosts.absolute()), "--send", "cachesim.py", "--send", "traces"]
+    if status := run(folder, *sweep_command(is_away=bool(away))):
         return status
-    ran = run(folder, "distcomp", "run", "tasks.jsonl")
+    ran = run(folder, "distcomp", "run", "tasks.jsonl", *away)
     if ran == INTERRUPTED:
         print("\nInterrupted: the same command goes on from here.")
         return ran

@@ -34,6 +34,29 @@ def test_a_second_start_changes_nothing_and_one_node_can_be_stopped_alone(user: 
     user.distcomp("nodes", "stop")
 
 
+def test_a_run_uses_the_workers_that_are_there(user: User) -> None:
+    user.write("two.txt", "node[1-2]\n")
+    user.distcomp("nodes", "start", "--hosts", "two.txt")
+    user.tasks("hostname")
+    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt")
+    assert "the workers that `distcomp nodes start` started do the work" in done.stderr
+    assert "node3 not among them" in done.stderr
+    assert "1 finished" in done.stdout
+    assert len(user.cluster["node1"].processes(" worker --node")) == 1
+    user.distcomp("nodes", "stop")
+
+
+def test_nodes_that_a_run_works_with_are_left_to_it(user: User) -> None:
+    user.tasks(f"until test -e {FOLDER}/go; do sleep 0.1; done")
+    run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
+    wait_until(lambda: any(node.processes("until test") for node in user.nodes), "the task runs", 60)
+    done = user.distcomp("nodes", "start", exit_code=5)
+    assert "The nodes are attended to by `distcomp run` (pid " in done.stderr
+    for node in user.nodes:
+        node.run("touch", f"{FOLDER}/go")
+    wait_until(lambda: run not in user.home.processes(), "the run ends")
+
+
 def test_a_drain_waits_for_what_runs_and_a_stop_gives_it_back(user: User) -> None:
     user.write("hosts.txt", "node1\n")
     user.distcomp("nodes", "start", "--hosts", "hosts.txt")

@@ -20,7 +20,7 @@ from distcomp.errors import DistcompError
 from distcomp.nodes.fleet import Fleet, Phase, Standing
 from distcomp.nodes.hosts import Host
 from distcomp.nodes.plan import Plan, Wishes
-from distcomp.nodes.record import NodesBusy, NodesRecord, StandingRecord, Want, WishRecord
+from distcomp.nodes.record import NODES_START, NodesBusy, NodesRecord, StandingRecord, Want, WishRecord
 from distcomp.nodes.ssh import Ssh
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from distcomp.project import Project
 
-WHO = "`distcomp nodes`"
 LOOK_S = 0.2
 PING_EVERY_LOOKS = 10
 START_S = 10.0
@@ -130,8 +129,15 @@ def attend(project: Project) -> None:
     """
     record = NodesRecord(project.folder.cluster)
     settings = project.settings
-    with record.attending(WHO), Ssh(settings.ssh, settings.connections) as ssh:
+    with record.attending(NODES_START), Ssh(settings.ssh, settings.connections) as ssh:
         Attending(project, record, ssh).run()
+
+
+def check_that_nodes_are_free(record: NodesRecord) -> None:
+    """See that no `distcomp run` works with them. NodesBusy: one does."""
+    who = record.attended_by()
+    if who and not who.startswith(NODES_START):
+        raise NodesBusy(f"The nodes are attended to by {who}.", next_step="Wait for its end.")
 
 
 def see_that_somebody_attends(project: Project, settings: Mapping[str, object], clock: Clock) -> None:
@@ -142,10 +148,9 @@ def see_that_somebody_attends(project: Project, settings: Mapping[str, object], 
         DistcompError: it does not start.
     """
     record = NodesRecord(project.folder.cluster)
-    if (who := record.attended_by()).startswith(WHO):
+    check_that_nodes_are_free(record)
+    if record.attended_by():
         return
-    if who:
-        raise NodesBusy(f"The nodes are attended to by {who}.", next_step="Wait for its end.")
     options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     with record.log_file.open("ab") as log:
         process = subprocess.Popen(
@@ -153,7 +158,7 @@ def see_that_somebody_attends(project: Project, settings: Mapping[str, object], 
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     give_up_s = clock.monotonic_s() + START_S
-    while not record.attended_by().startswith(WHO):
+    while not record.attended_by().startswith(NODES_START):
         if process.poll() is not None or clock.monotonic_s() > give_up_s:
             raise DistcompError(
                 "The process that attends to nodes does not start.", next_step=f"Its log: {record.log_file}"

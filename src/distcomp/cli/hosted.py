@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from distcomp.api.cluster import plan_of
 from distcomp.errors import DistcompError
-from distcomp.nodes.hosts import Host, folded
+from distcomp.nodes.hosts import Host, fold, folded
 from distcomp.nodes.plan import Wishes
-from distcomp.nodes.record import NodesRecord
+from distcomp.nodes.record import NODES_START, NodesRecord
 
 if TYPE_CHECKING:
     from distcomp.nodes.fleet import Fleet, Standing
@@ -22,16 +22,35 @@ class NoNode(DistcompError):
 
 
 @contextmanager
-def fleet_of(project: Project, hosts: Sequence[Host], wishes: Wishes, say: Callable[[str], None]) -> Iterator[Fleet]:
+def labour_of(
+    project: Project, hosts: Sequence[Host], wishes: Wishes, say: Callable[[str], None]
+) -> Iterator[Hosted | Elsewhere]:
     """The nodes, at work; those that cannot are left out, and said.
 
     Raises:
         NoNode: none can.
+        NodesBusy: another `distcomp run` works with the nodes of this project.
     """
+    record = NodesRecord(project.folder.cluster)
+    if record.attended_by().startswith(NODES_START):
+        idle = [host.name for host in hosts if record.phase(host) != "working"]
+        say("the workers that `distcomp nodes start` started do the work")
+        if idle:
+            say(f"  {fold(idle)} not among them: distcomp nodes start --hosts FILE")
+        yield Elsewhere()
+        return
+    with _fleet_of(project, record, hosts, wishes, say) as fleet:
+        yield Hosted(fleet)
+
+
+@contextmanager
+def _fleet_of(
+    project: Project, record: NodesRecord, hosts: Sequence[Host], wishes: Wishes, say: Callable[[str], None]
+) -> Iterator[Fleet]:
     from distcomp.nodes.fleet import Fleet, Phase
     from distcomp.nodes.ssh import Ssh
 
-    settings, record = project.settings, NodesRecord(project.folder.cluster)
+    settings = project.settings
 
     def on_change(host: Host, standing: Standing) -> None:
         if standing.phase is Phase.AWAY:
@@ -66,6 +85,20 @@ def left_out_lines(standings: Mapping[Host, Standing]) -> Iterator[str]:
         _, step = steps[trouble]
         if step:
             yield f"  {step}"
+
+
+class Elsewhere:
+    """Workers that others have started, and end."""
+
+    def look(self) -> None:
+        """They are seen to."""
+
+    def is_alive(self) -> bool:
+        """None of them is ours to wait for."""
+        return False
+
+    def stop(self) -> None:
+        """They go on."""
 
 
 class Hosted:

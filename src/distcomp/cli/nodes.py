@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from distcomp.project import Project
 
 LOOK_S = 0.1
+MOST_TRIES = 3
 
 nodes = new_app(cls=LightGroup, no_args_is_help=True)
 
@@ -39,13 +40,10 @@ def start(names: NodeNames = None, hosts: HostFile = None, set_: SetSetting = No
     settings = parse_settings(set_)
     with opened_project(create=True, settings=settings) as project:
         project.make()
-        record = record_of(project)
-        chosen = targets(record, hosts, names)
+        chosen = targets(record_of(project), hosts, names)
         wished = recorded(wishes, None)
         wishes_of(wished)  # its faults are told here, and not in a log
-        record.remember(chosen)
-        turn = _asked(project, settings, record, chosen, "work", wished)
-        standings = _wait(record, chosen, turn, ("working", "left out", "away"))
+        standings = _see_to(project, settings, chosen, "work", wished, ("working", "left out", "away"))
     _say(chosen, standings, "working")
 
 
@@ -65,32 +63,43 @@ def _end(names: Sequence[str] | None, file: Path | None, how: str) -> None:
     from distcomp.cli.nodeasking import record_of, targets
 
     with opened_project() as project:
-        record = record_of(project)
-        chosen = targets(record, file, names)
-        record.remember(chosen)
-        turn = _asked(project, {}, record, chosen, how, None)
-        standings = _wait(record, chosen, turn, ("ended", "left out", "away"))
+        chosen = targets(record_of(project), file, names)
+        standings = _see_to(project, {}, chosen, how, None, ("ended", "left out", "away"))
     _say(chosen, standings, "ended")
 
 
-def _asked(
+def _see_to(
     project: Project,
     settings: Mapping[str, object],
-    record: NodesRecord,
     chosen: Sequence[Host],
     what: str,
     wishes: WishRecord | None,
-) -> int:
-    from distcomp.cli.attending import see_that_somebody_attends
+    ends: tuple[str, ...],
+) -> dict[str, StandingRecord]:
+    """Say what is wanted, and wait until all chosen nodes are so, or cannot be.
+
+    Raises:
+        NodesBusy: `distcomp run` works with the nodes.
+    """
+    from distcomp.cli.attending import check_that_nodes_are_free, see_that_somebody_attends
+    from distcomp.cli.nodeasking import record_of
     from distcomp.clock import SystemClock
 
+    record = record_of(project)
+    check_that_nodes_are_free(record)
+    record.remember(chosen)
     turn = record.want(chosen, what, wishes)
-    see_that_somebody_attends(project, settings, SystemClock())
-    return turn
+    for _ in range(MOST_TRIES):
+        see_that_somebody_attends(project, settings, SystemClock())
+        known = _wait(record, chosen, turn, ends)
+        # Who attended may have been about to end, and not have seen what is wanted.
+        if len(known) == len(chosen):
+            break
+    return known
 
 
 def _wait(record: NodesRecord, chosen: Sequence[Host], turn: int, ends: tuple[str, ...]) -> dict[str, StandingRecord]:
-    """Until all chosen nodes are where they were to be, or cannot be."""
+    """Those that are where they were to be; all of them, unless nobody attends to nodes any more."""
     while True:
         is_attended = bool(record.attended_by())
         standings = record.standings()

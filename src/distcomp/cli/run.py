@@ -158,10 +158,10 @@ class Run:
     def _workers(self) -> Iterator[Labour]:
         """Whoever runs the tasks: a worker here, or those of the nodes."""
         if self._nodes is not None:
-            from distcomp.cli.hosted import Hosted, fleet_of
+            from distcomp.cli.hosted import labour_of
 
-            with fleet_of(self._client.project, *self._nodes, self._line.say) as fleet:
-                yield Hosted(fleet)
+            with labour_of(self._client.project, *self._nodes, self._line.say) as labour:
+                yield labour
             return
         from distcomp.cli.workerchild import WorkerChild
         from distcomp.worker.node import node_name
@@ -203,7 +203,7 @@ class Run:
         while self._heeded < self._interrupts:
             self._heeded += 1
             worker.stop()
-            if self._heeded == 1 and running is not None:
+            if self._heeded == 1 and running is not None and worker.is_alive():
                 what = "task that runs has" if running == 1 else f"{running:,} tasks that run have"
                 self._line.say(f"ending when the {what} ended; Ctrl-C again: at once")
 

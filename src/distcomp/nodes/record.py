@@ -19,6 +19,9 @@ import msgspec
 from distcomp.errors import DistcompError
 from distcomp.nodes.hosts import Host, parse_hosts
 
+NODES_START = "`distcomp nodes`"
+"""Who attends to nodes that `distcomp nodes start` started, in `attended_by`."""
+
 
 class NodesBusy(DistcompError):
     """Another command attends to the nodes of this project."""
@@ -98,6 +101,11 @@ class NodesRecord:
     def standings(self) -> dict[str, StandingRecord]:
         """How the nodes are, by host as in a host file, according to who attends or last did."""
         return self._read("standings.json", dict[str, StandingRecord]) or {}
+
+    def phase(self, host: Host) -> str:
+        """How far a node is; empty if that is not known."""
+        standing = self.standings().get(str(host))
+        return standing.phase if standing else ""
 
     def write_standings(self, standings: Mapping[str, StandingRecord]) -> None:
         """Say how they are."""
