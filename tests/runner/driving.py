@@ -75,6 +75,7 @@ class Driver:
         deadline_s = self.runner.next_deadline_s()
         if deadline_s == 0:
             self.runner.look()
+        self.runner.measure()
         ended = self.runner.collect()
         self.ended.update((one.attempt, one.outcome) for one in ended)
         if not ended:

@@ -99,7 +99,7 @@ def test_an_attempt_that_outgrew_a_node_alone_needs_a_larger_one(cause: Cause) -
 def test_an_attempt_that_outgrew_the_largest_node_alone_fails_and_says_so() -> None:
     place = Place(node_bytes=64 * GIB, largest_bytes=64 * GIB, was_alone=True)
     assert after_end(a_claim(), ended(Cause.OOM, peak_gib=63.5), 9, 1.0, place) == GiveUp(
-        "it outgrew a node of 64 GiB on which it was alone, reaching 63.5 GiB, and no node has more than 64 GiB"
+        "it outgrew a node that it had to itself, reaching 63.5 GiB, and no node has more than 64 GiB"
     )
 
 

@@ -28,6 +28,7 @@ from distcomp.packing.retry import (
     after_end,
     is_kernel_oom,
     need_after,
+    outgrown_reason,
 )
 from distcomp.packing.starvation import is_starving, may_make_room
 from distcomp.packing.values import Load, NodeLimits, NodeUse, Tuning, Victim
@@ -57,6 +58,7 @@ __all__ = [
     "memory_text",
     "need_after",
     "obstacle",
+    "outgrown_reason",
     "regrowth_bytes",
     "relieve_pressure",
     "room",

@@ -34,8 +34,12 @@ def relieve_pressure(use: NodeUse, loads: Sequence[Load], limits: NodeLimits) ->
     """
     alive = [load for load in loads if not load.is_dying]
     # What is being killed will be free: if it did not count, each look until then would kill another.
-    available = use.memory.available_bytes + sum(load.used_bytes for load in loads if load.is_dying)
     growing = _without(use, *(load for load in loads if load.is_dying))
+    available = use.memory.available_bytes
+    if use.is_stalled:
+        # Whatever the counts say: somebody waits for memory.
+        available = min(available, line_bytes(growing, limits) - 1)
+    available += sum(load.used_bytes for load in loads if load.is_dying)
     if use.is_stalled and len(loads) == len(alive) == 1:
         return [Return(alive[0].key, _alone_reason(use, alive[0]), has_outgrown_node=True)]
     candidates, returned = alive[1:], []

@@ -81,12 +81,16 @@ def after_end(
 def _after_memory(claim: Claim, outcome: Outcome, place: Place) -> PutBack | GiveUp:
     need_bytes = need_after(outcome.usage.peak_bytes, claim.need_bytes, place)
     if place.largest_bytes and need_bytes > place.largest_bytes:
-        return GiveUp(
-            f"it outgrew a node of {format_bytes(place.node_bytes)} on which it was alone, "
-            f"reaching {format_bytes(outcome.usage.peak_bytes)}, and no node has more than "
-            f"{format_bytes(place.largest_bytes)}"
-        )
+        return GiveUp(outgrown_reason(outcome.usage.peak_bytes, place.largest_bytes))
     return PutBack(need_bytes)
+
+
+def outgrown_reason(peak_bytes: int, largest_bytes: int) -> str:
+    """Why a task that had a node to itself is given up, for people."""
+    return (
+        f"it outgrew a node that it had to itself, reaching {format_bytes(peak_bytes)}, "
+        f"and no node has more than {format_bytes(largest_bytes)}"
+    )
 
 
 def need_after(peak_bytes: int, need_bytes: int, place: Place) -> int:

@@ -28,10 +28,20 @@ class NodeRefused(DistcompError):
 
 @dataclass(slots=True)
 class Measured:
-    """What was seen of an attempt's process tree so far, and of the node around it. Changes while it runs."""
+    """What was seen of an attempt's process tree so far, and of the node around it. Changes while it runs.
+
+    Args:
+        held_byte_s: memory times the time that it was held.
+        shared_once: what is left of the sum over all processes when pages that they share count once.
+        shared_at_s: when that was found out; monotonic, as `at_s`, the last look.
+    """
 
     used_bytes: int = 0
     peak_bytes: int = 0
+    held_byte_s: float = 0.0
+    shared_once: float = 1.0
+    shared_at_s: float = 0.0
+    at_s: float = 0.0
     course: Course | None = None
     at_start: Moment | None = None
     at_end: Moment | None = None
@@ -45,6 +55,7 @@ class RunningAttempt:
         number: of all that the runner has started.
         pid: also its session and process group; 0 until it has a process, which it may never come to.
         started_s: on the monotonic clock.
+        is_dying: it was told to end, with no time left to do so.
     """
 
     claim: Claim
@@ -53,6 +64,7 @@ class RunningAttempt:
     started_at_ms: int
     started_s: float
     pid: int = 0
+    is_dying: bool = False
     measured: Measured = field(default_factory=Measured)
 
     @property
@@ -69,10 +81,14 @@ class Refused(msgspec.Struct, frozen=True, eq=False):
 
 
 class Ended(msgspec.Struct, frozen=True, eq=False):
-    """An attempt that is over: no process of it lives, and its output is where `outcome` says."""
+    """An attempt that is over: no process of it lives, and its output is where `outcome` says.
+
+    `others`: attempts that were there when it ended, those included that were being killed.
+    """
 
     attempt: RunningAttempt
     outcome: Outcome
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +137,10 @@ class Live:
     had_strays: bool = False
     strays_cpu_s: float = 0.0
     seen_bytes: int = 0
+    others: int = 0
+    oom_score: int = 0
+    kills_before: int = 0
+    is_oom: bool = False
 
     @property
     def times_out_at_s(self) -> float:

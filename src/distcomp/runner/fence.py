@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 _MOST_BYTES = 4096
+_CACHE = re.compile(rb"^total_inactive_file (\d+)", re.MULTILINE)
 
 
 class Fence:
@@ -29,6 +31,7 @@ class Fence:
             self._procs = self._open("cgroup.procs", os.O_WRONLY)
             self._limit = self._open("memory.limit_in_bytes", os.O_RDWR)
             self._usage = self._open("memory.usage_in_bytes", os.O_RDONLY)
+            self._stat = self._open("memory.stat", os.O_RDONLY)
             self.event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             self._descriptors.append(self.event)
             (folder / "cgroup.event_control").write_text(f"{self.event} {self._control}")
@@ -60,9 +63,18 @@ class Fence:
             return False
         return True
 
+    def add_thread(self, thread_id: int) -> None:
+        """From now on, what this thread starts is born inside; what it allocates itself is not counted.
+
+        Raises:
+            OSError: it cannot be moved.
+        """
+        (self._folder / "tasks").write_text(str(thread_id))
+
     def used_bytes(self) -> int:
-        """What the attempts use together, with the page cache they filled."""
-        return int(os.pread(self._usage, 64, 0))
+        """What the attempts use together, but for the page cache that is given back on demand."""
+        cache = _CACHE.search(os.pread(self._stat, _MOST_BYTES, 0))
+        return int(os.pread(self._usage, 64, 0)) - (int(cache[1]) if cache else 0)
 
     def set_limit(self, limit_bytes: int) -> None:
         """Move the fence. Below what is used it goes as far down as what can be reclaimed allows."""
@@ -86,12 +98,3 @@ class Fence:
     def _open(self, name: str, flags: int) -> int:
         self._descriptors.append(os.open(self._folder / name, flags | os.O_CLOEXEC))
         return self._descriptors[-1]
-
-
-def oom_kills(proc: Path = Path("/proc")) -> int:
-    """How many processes the kernel's OOM killer has ended on this machine, in all cgroups, since it started."""
-    for line in (proc / "vmstat").read_text().splitlines():
-        name, _, number = line.partition(" ")
-        if name == "oom_kill":
-            return int(number)
-    return 0

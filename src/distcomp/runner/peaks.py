@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from distcomp.clock import Clock
 from distcomp.runner.attempt import Live
 from distcomp.runner.course import Course
 from distcomp.runner.strays import Strays
-from distcomp.runner.trees import TreeMemory, read_proc_file
+from distcomp.runner.trees import Resident, TreeMemory, read_proc_file
 
 _OWN_PEAK = re.compile(rb"VmHWM:\s*(\d+) kB")
+_SHORT_S = 0.04
+"""Not to search the process table for attempts that come and go by the thousand."""
+_LARGE_BYTES = 2**25
+_SHARED_MOST_S, _SHARED_SHARE = 0.005, 0.02
+"""Time for shared pages: at most so much in one look, and so much of a core."""
 _SLACK_BYTES = 2**20
 """By which the kernel's counts of resident pages are off, as each processor keeps some to itself."""
 
@@ -24,25 +30,49 @@ class PeakMemory:
     for a task shorter than the interval.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._trees: TreeMemory[Live] = TreeMemory()
-        self._next_s = 0.0
         self._own_peak_bytes = _own_peak_bytes()
+        self._shared_at_s = 0.0
 
-    def measure(self, roots: Mapping[int, Live], strays: Strays, now_s: float, interval_s: float) -> None:
-        """Look at all trees, unless that was less than the interval ago or no attempt is as old as that."""
+    def measure(self, roots: Mapping[int, Live], strays: Strays) -> None:
+        """Look at all trees, unless no attempt is old enough for it to tell anything."""
+        now_s = self._clock.monotonic_s()
         oldest = next(iter(roots.values()), None)
-        if oldest is None or now_s < self._next_s or now_s < oldest.attempt.started_s + interval_s:
+        if oldest is None or now_s < oldest.attempt.started_s + _SHORT_S:
             return
-        # Not a full interval: looks come at intervals themselves, and every second one would be a little too early.
-        self._next_s = now_s + 0.9 * interval_s
         self._own_peak_bytes = _own_peak_bytes()
-        for live, used_bytes in self._trees.sample({**strays.owners(), **roots}).items():
+        sample = self._trees.sample({**strays.owners(), **roots})
+        self._look_for_shared(sample, now_s)
+        for live, resident in sample.items():
             measured = live.attempt.measured
-            measured.used_bytes = used_bytes
+            used_bytes = int(resident.sum_bytes * measured.shared_once)
+            since_s = now_s - (measured.at_s or live.attempt.started_s)
+            measured.held_byte_s += since_s * (measured.used_bytes + used_bytes) / 2
+            measured.used_bytes, measured.at_s = used_bytes, now_s
             measured.peak_bytes = max(measured.peak_bytes, used_bytes)
             measured.course = measured.course or Course()
             measured.course.note(now_s - live.attempt.started_s, used_bytes)
+
+    def _look_for_shared(self, sample: Mapping[Live, Resident], now_s: float) -> None:
+        """Pages that the processes of one attempt share, as after a fork: the largest trees first, some at a time."""
+        if now_s < self._shared_at_s:
+            return
+        trees = [
+            live for live, resident in sample.items() if resident.processes > 1 and resident.sum_bytes > _LARGE_BYTES
+        ]
+        trees.sort(key=lambda live: (live.attempt.measured.shared_at_s, -sample[live].sum_bytes))
+        left_s = _SHARED_MOST_S
+        for live in trees:
+            before_s = self._clock.monotonic_s()
+            live.attempt.measured.shared_once = self._trees.shared_once(live)
+            live.attempt.measured.shared_at_s = now_s
+            taken_s = self._clock.monotonic_s() - before_s
+            self._shared_at_s = now_s + taken_s / _SHARED_SHARE
+            left_s -= taken_s
+            if left_s < 0:
+                break
 
     def peak_bytes(self, live: Live, largest_process_bytes: int) -> int:
         """The most that the attempt used, given what the kernel counted for its largest process."""

@@ -14,9 +14,11 @@ from resource import struct_rusage
 from distcomp.clock import Clock
 from distcomp.model import Cause, Claim, Moment, NodeMemory
 from distcomp.runner.attempt import Ended, KillOrder, Live, NodeRefused, Refused, RootEnd, RunningAttempt
-from distcomp.runner.cutting import cut_bytes, free_middle
+from distcomp.runner.fence import Fence
 from distcomp.runner.launch import CannotExecute, Launcher
 from distcomp.runner.limits import RunnerLimits
+from distcomp.runner.oomorder import NEWEST, OomOrder, set_oom_score
+from distcomp.runner.outputlimit import SOON_S, limit_output
 from distcomp.runner.outputs import Outputs
 from distcomp.runner.peaks import PeakMemory
 from distcomp.runner.settling import Settling
@@ -26,12 +28,6 @@ from distcomp.runner.starter import Starter
 from distcomp.runner.strays import Strays
 from distcomp.runner.surroundings import enter_surroundings, restore_surroundings
 from distcomp.runner.trees import read_process, signal_tree
-
-_SOON_S = 0.1
-"""Until the next look at what is in motion: a new attempt, a fast growing output, processes that are dying."""
-
-_FIRST_TO_GO = b"1000"
-"""The highest oom_score_adj: if the kernel has to kill something, then an attempt."""
 
 
 class Runner:
@@ -48,6 +44,7 @@ class Runner:
         limits: may be replaced at any time; as may `node_memory`, what the worker saw last, for the attempts' records.
         wake: called in another thread when `collect` has something that no child's end tells of.
         base_env: what tasks inherit from the worker.
+        fence: around the attempts' memory; stays the caller's.
     """
 
     def __init__(
@@ -60,6 +57,7 @@ class Runner:
         clock: Clock,
         wake: Callable[[], None],
         base_env: Mapping[str, str] | None = None,
+        fence: Fence | None = None,
     ) -> None:
         """Raises OSError: the folder cannot be used."""
         folder = folder.resolve()
@@ -71,11 +69,15 @@ class Runner:
         self._table = SlotTable(folder / "slots")
         self._outputs = Outputs(folder / "output", clock.now_ms(), wake)
         self._strays = Strays(worker)
-        self._memory = PeakMemory()
+        self._memory = PeakMemory(clock)
+        self._oom_order = OomOrder()
         self._over: list[Ended] = []
         self._refused: list[Refused] = []
         self._settling = Settling(node, self._slots, self._outputs, self._memory, self._hand_over)
         self._starter = Starter(self._launch, wake)
+        if fence is not None:
+            fence.add_thread(self._starter.thread_id)
+        self._is_fenced = fence is not None
         self._started = 0
         self._starting: dict[int, Live] = {}
         self._roots: dict[int, Live] = {}
@@ -97,6 +99,7 @@ class Runner:
         attempt = RunningAttempt(claim, self._started, slot.number, self._clock.now_ms(), self._clock.monotonic_s())
         attempt.measured.at_start = self._moment()
         live = self._starting[attempt.number] = Live(attempt, slot, _timeout_s(claim, self.limits))
+        self._oom_order.note_start(live)
         self._starter.put(live)
         return attempt
 
@@ -117,7 +120,7 @@ class Runner:
             self._look_for_strays()
             self._ending = [live for live in self._ending if not self._is_settled(live)]
             if self._ending:
-                self._look_at(self._clock.monotonic_s() + _SOON_S)
+                self._look_at(self._clock.monotonic_s() + SOON_S)
         if self._outputs.storing:
             self._outputs.finish_done()
         over, self._over = self._over, []
@@ -149,7 +152,7 @@ class Runner:
             self._terminate(live)
 
     def look(self) -> None:
-        """Do what time asks for: timeouts, ends of graces, limits of output, measurements of memory."""
+        """Do what time asks for: timeouts, ends of graces, limits of output."""
         self._adopt()
         now_s = self._clock.monotonic_s()
         lives = list(self._roots.values())
@@ -162,10 +165,16 @@ class Runner:
                 self._note_lasting(live)
         self._look_for_strays()
         self._kill_ownerless()
-        self._next_look_s = now_s + _SOON_S if self._ending else math.inf
+        self._next_look_s = now_s + SOON_S if self._ending else math.inf
         for live in lives:
-            self._look_at(min(live.kill_at_s, live.times_out_at_s, now_s + self._limit_output(live, now_s)))
-        self._memory.measure(self._roots, self._strays, now_s, self.limits.look_interval_s)
+            self._look_at(min(live.kill_at_s, live.times_out_at_s, now_s + limit_output(live, now_s, self.limits)))
+
+    def measure(self) -> None:
+        """See how much memory the attempts use, and put them in the order in which the kernel should kill them."""
+        self._adopt()
+        lives = list(self._roots.values())
+        self._memory.measure(self._roots, self._strays)
+        self._oom_order.look([live for live in lives if live.is_lasting])
 
     def next_deadline_s(self) -> float | None:
         """Seconds until `look` has something to do, or `collect` has; None as long as no attempt runs."""
@@ -198,6 +207,7 @@ class Runner:
         self._starter.close()
         self._outputs.close()
         self._memory.close()
+        self._oom_order.close()
         self._strays.close()
         self._table.close()
         self._slots.close()
@@ -209,7 +219,12 @@ class Runner:
         """In the starter's thread."""
         attempt = live.attempt
         attempt.started_at_ms, attempt.started_s = self._clock.now_ms(), self._clock.monotonic_s()
-        return self._launcher.launch(attempt.claim, live.slot.files, self.limits, attempt.started_s)
+        pid = self._launcher.launch(attempt.claim, live.slot.files, self.limits, attempt.started_s)
+        if not self._is_fenced:
+            # At once: it may take all there is before anybody looks, and must go before those that are older.
+            set_oom_score(pid, NEWEST)
+            live.oom_score = NEWEST
+        return pid
 
     def _adopt(self) -> None:
         """Take note of what was started."""
@@ -219,7 +234,7 @@ class Runner:
             if error is None:
                 attempt.pid, self._roots[pid] = pid, live
                 self._note_in_table(live, 0)
-                self._look_at(min(attempt.started_s + _SOON_S, live.times_out_at_s))
+                self._look_at(min(attempt.started_s + SOON_S, live.times_out_at_s))
                 if live.order is not None:
                     self.kill(attempt, live.order.cause, live.order.reason, grace=live.has_grace)
                 continue
@@ -246,12 +261,6 @@ class Runner:
         if row is None:
             return
         self._note_in_table(live, row.start_ticks)
-        with contextlib.suppress(OSError):
-            fd = os.open(f"/proc/{live.attempt.pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(fd, _FIRST_TO_GO)
-            finally:
-                os.close(fd)
 
     def _reap(self) -> None:
         """Take note of all children that have ended, but not of those that other threads wait for."""
@@ -296,6 +305,8 @@ class Runner:
         wall_s = self._clock.monotonic_s() - live.attempt.started_s
         live.end = RootEnd(status, rusage, self._clock.now_ms(), wall_s)
         live.attempt.measured.at_end = self._moment()
+        live.others = len(self._roots) + len(self._starting) + len(self._ending)
+        live.is_oom = self._oom_order.is_to_blame(live, live.end)
         self._ending.append(live)
 
     def _moment(self) -> Moment | None:
@@ -338,7 +349,7 @@ class Runner:
         self._signal(live, signal.SIGCONT)
 
     def _kill_now(self, live: Live) -> None:
-        live.was_killed, live.kill_at_s = True, math.inf
+        live.was_killed, live.kill_at_s, live.attempt.is_dying = True, math.inf, True
         self._signal(live, signal.SIGKILL)
 
     def _signal(self, live: Live, signal_number: int) -> None:
@@ -356,20 +367,6 @@ class Runner:
 
     def _look_at(self, monotonic_s: float) -> None:
         self._next_look_s = min(self._next_look_s, monotonic_s)
-
-    def _limit_output(self, live: Live, now_s: float) -> float:
-        """Give back the disk that the middle of a too long output takes; in how many seconds to look again."""
-        limit_bytes = self.limits.output_limit_bytes
-        seen_bytes = 0
-        for fd in (live.slot.stdout_fd, live.slot.stderr_fd):
-            size_bytes = os.lseek(fd, 0, os.SEEK_END)
-            seen_bytes += size_bytes
-            if cut_bytes(size_bytes, limit_bytes):
-                free_middle(fd, size_bytes, limit_bytes)
-        is_fast = seen_bytes - live.seen_bytes > limit_bytes // 8
-        live.seen_bytes = seen_bytes
-        is_new = now_s < live.attempt.started_s + self.limits.look_interval_s
-        return _SOON_S if is_fast or is_new else self.limits.look_interval_s
 
 
 def _timeout_s(claim: Claim, limits: RunnerLimits) -> float:

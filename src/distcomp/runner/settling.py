@@ -51,7 +51,7 @@ class Settling:
         is_kept = not printed.is_empty and _is_kept(outcome.cause, limits.keep_output)
         if is_kept and printed.is_large(limits):
             self._slots.detach(slot)
-            then = partial(self._hand_over, attempt, outcome)
+            then = partial(self._hand_over, live, outcome)
             self._outputs.store_large(attempt.task_id, outcome.attempt, printed, limits, then)
             return
         stored = Stored()
@@ -61,7 +61,7 @@ class Settling:
             self._slots.discard(slot)
         else:
             self._slots.give_back(slot, is_empty=printed.is_empty)
-        self._hand_over(attempt, outcome, stored)
+        self._hand_over(live, outcome, stored)
 
     def settle_unstarted(self, attempt: RunningAttempt, error: CannotExecute) -> None:
         """The attempt never came to a process."""
@@ -76,10 +76,10 @@ class Settling:
         )
         self._then(Ended(attempt, outcome))
 
-    def _hand_over(self, attempt: RunningAttempt, outcome: Outcome, stored: Stored) -> None:
+    def _hand_over(self, live: Live, outcome: Outcome, stored: Stored) -> None:
         if stored.place or stored.lost:
             outcome = msgspec.structs.replace(outcome, output=stored.place, output_lost=stored.lost)
-        self._then(Ended(attempt, outcome))
+        self._then(Ended(live.attempt, outcome, live.others))
 
     def _outcome(self, live: Live, end: RootEnd, printed: Printed, limits: RunnerLimits) -> Outcome:
         cause = _cause(live, end)
@@ -125,10 +125,14 @@ class Settling:
 def _cause(live: Live, end: RootEnd) -> Cause:
     if live.order is not None:
         return live.order.cause
+    if live.is_oom:
+        return Cause.OOM
     return Cause.EXIT if end.status else Cause.FINISHED
 
 
 def _reason(live: Live, end: RootEnd, stderr_end: bytes, limits: RunnerLimits) -> str:
+    if live.is_oom:
+        return "the kernel's OOM killer ended it, as memory had run out"
     if live.order is None:
         return ends.reason(end.exit_code, end.signal, stderr_end)
     if live.order.cause is not Cause.TIMEOUT:

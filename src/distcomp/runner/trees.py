@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import re
 import signal
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 _LONGEST_ENVIRON_BYTES = 2**21
 """What the kernel allows by default, arguments included."""
+
+_ROLLUP = re.compile(rb"^(Rss|Pss): +(\d+) kB", re.MULTILINE)
 
 Owner = TypeVar("Owner", bound=Hashable)
 
@@ -126,6 +129,13 @@ def send(pid: int, start_ticks: int, signal_number: int) -> bool:
     return True
 
 
+class Resident(NamedTuple):
+    """Memory of a tree. In `sum_bytes`, pages that several processes share count for each of them."""
+
+    sum_bytes: int
+    processes: int
+
+
 class TreeMemory(Generic[Owner]):
     """Resident memory of many trees at once.
 
@@ -139,8 +149,8 @@ class TreeMemory(Generic[Owner]):
         self._owner_of: dict[int, Owner] = {}
         self._foreign: set[int] = set()
 
-    def sample(self, owners: Mapping[int, Owner]) -> dict[Owner, int]:
-        """Bytes that each owner's tree has in memory now, pages that several processes share counted for each.
+    def sample(self, owners: Mapping[int, Owner]) -> dict[Owner, Resident]:
+        """What each owner's tree has in memory now.
 
         Args:
             owners: the processes that trees are known by: sessions' leaders, and their orphans.
@@ -150,15 +160,25 @@ class TreeMemory(Generic[Owner]):
             self._newest = newest
             self._sort_new_processes(owners)
         self._owner_of.update(owners)
-        used: dict[Owner, int] = dict.fromkeys(owners.values(), 0)
+        used = dict.fromkeys(owners.values(), Resident(0, 0))
         current = set(used)
         for pid, owner in list(self._owner_of.items()):
             pages = _resident_pages(pid) if owner in current else 0
             if pages:
-                used[owner] += pages * mmap.PAGESIZE
+                sum_bytes, processes = used[owner]
+                used[owner] = Resident(sum_bytes + pages * mmap.PAGESIZE, processes + 1)
             else:
                 del self._owner_of[pid]
         return used
+
+    def shared_once(self, owner: Owner) -> float:
+        """The part of `sum_bytes` that is left when pages that processes share count once. A ms for each 100 MB."""
+        sum_bytes = once_bytes = 0
+        for pid in [pid for pid, whose in self._owner_of.items() if whose is owner]:
+            rollup = dict(_ROLLUP.findall(read_proc_file(f"/proc/{pid}/smaps_rollup")))
+            sum_bytes += int(rollup.get(b"Rss", 0))
+            once_bytes += int(rollup.get(b"Pss", 0))
+        return once_bytes / sum_bytes if sum_bytes else 1.0
 
     def close(self) -> None:
         """Let go of /proc."""

@@ -9,13 +9,14 @@ import logging
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from distcomp.clock import Clock
 from distcomp.errors import DistcompError, LeaseLost, StoreUnavailable
-from distcomp.model import Cause, Claim, NodeRoom, Use
+from distcomp.model import Cause, NodeRoom, Use
 from distcomp.store.settlements import AnySettlement, Fail, GiveBack, RetryLater
 from distcomp.store.store import Proof, Store, WorkerLeaseLost, WorkerName
+from distcomp.worker.news import News
+from distcomp.worker.outgrown import give_up_hopeless
 from distcomp.worker.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -28,16 +29,6 @@ REAP_EVERY_S = 2.0
 through for a whole lease takes nobody for dead."""
 RETRY_FIRST_S, RETRY_CAP_S = 0.05, 2.0
 REVOKED = b"revoked"
-
-
-@dataclass(slots=True)
-class News:
-    """What the courier brought since the worker last asked."""
-
-    claims: list[Claim] = field(default_factory=list)
-    revoked: list[Proof] = field(default_factory=list)
-    is_lease_lost: bool = False
-    refusal: DistcompError | None = None
 
 
 class Courier:
@@ -63,6 +54,7 @@ class Courier:
         self._facts = b"{}"
         self._use = self._use_told = Use()
         self._holds: dict[str, int] = {}
+        self._outgrown: set[int] = set()
         self._rings = self._rings_before = 0
         self._give_up_at_s = math.inf
         self._news = News()
@@ -83,9 +75,16 @@ class Courier:
         self._begin_life(self._open())
         self._thread.start()
 
-    def report(self, settlement: AnySettlement) -> None:
-        """Take a report to the store, soon, in company."""
+    def report(self, settlement: AnySettlement, *, has_outgrown_node: bool = False) -> None:
+        """Take a report to the store, soon, in company.
+
+        Args:
+            has_outgrown_node: memory ended the attempt although it had the node to itself. Where no node is larger,
+                its task fails.
+        """
         with self._changed:
+            if has_outgrown_node:
+                self._outgrown.add(settlement.token)
             if not self._outbox:
                 self._oldest_report_s = self._clock.monotonic_s()
                 self._changed.notify()
@@ -243,6 +242,8 @@ class Courier:
     def _exchange(self, store: Store, settlements: list[AnySettlement], room: NodeRoom | None) -> None:
         if not settlements and room is None:
             return
+        if self._outgrown:
+            settlements = give_up_hopeless(store, settlements, self._outgrown)
         try:
             words, claimed = store.settle_and_claim(self._current, settlements, room)
         except WorkerLeaseLost as lost:
@@ -270,6 +271,7 @@ class Courier:
         """What was reported is no longer held; a task that no node is left for fails after all."""
         for settlement in settlements:
             self._let_go(Proof(settlement.task_id, settlement.token))
+            self._outgrown.discard(settlement.token)
         nowhere = [
             Fail(settlement.task_id, settlement.token, settlement.outcome)
             for settlement, word in zip(settlements, words, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -12,13 +13,16 @@ import msgspec
 from distcomp import packing
 from distcomp.clock import Clock
 from distcomp.errors import DistcompError
-from distcomp.model import Cause, Claim, NodeRoom
+from distcomp.model import Cause, Claim, NodeMemory, NodeRoom
 from distcomp.runner.attempt import Ended, NodeRefused, RunningAttempt
+from distcomp.runner.fence import Fence
 from distcomp.runner.runner import Runner
 from distcomp.runner.wakeup import Wakeup
 from distcomp.store.settlements import AnySettlement, Fail, Finish, GiveBack, RetryLater
 from distcomp.store.store import Proof
-from distcomp.worker.courier import Courier, News
+from distcomp.worker.courier import Courier
+from distcomp.worker.looks import Looks, known_bytes_of, load_to_come
+from distcomp.worker.news import News
 from distcomp.worker.outlook import Outlook
 from distcomp.worker.pace import Pace
 
@@ -27,6 +31,10 @@ log = logging.getLogger(__name__)
 UNSTARTED_S = 2.0
 """A claim that could not be started for so long goes back: another node may have room."""
 QUIET_LOOK_S = 2.0
+SOON_S = 0.05
+"""Until the first look after something was started."""
+SAY_S = 1.0
+MOSTLY = 0.5
 REFUSED_S = 1.0
 """How long nothing is started after the node had no process, descriptor or memory left for an attempt."""
 
@@ -45,23 +53,38 @@ class Waiting:
 
     claim: Claim
     since_s: float
+    is_beyond_room: bool = False
 
 
 class Worker:
     """One worker's life. All methods but `stop` are called by one thread, the main one."""
 
-    def __init__(self, runner: Runner, courier: Courier, outlook: Outlook, wakeup: Wakeup, clock: Clock) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        courier: Courier,
+        outlook: Outlook,
+        wakeup: Wakeup,
+        clock: Clock,
+        fence: Fence | None = None,
+    ) -> None:
         self._runner, self._courier, self._outlook = runner, courier, outlook
         self._wakeup, self._clock = wakeup, clock
         self._pace = Pace()
         self._running: dict[str, RunningAttempt] = {}
         self._backlog: deque[Waiting] = deque()
-        self._looked_at: frozenset[int] = frozenset()
+        self._looks = Looks(clock)
+        self._fence = fence
+        self._is_stalled = False
         self._most = 0
+        self._asked: NodeRoom | None = None
+        self._say_at_s = 0.0
         self._look_at_s = self._refused_until_s = 0.0
         self._is_between_lives = False
         self._stop = Stop.NOT
         self._leash: int | None = None
+        if fence is not None:
+            wakeup.watch(fence.event)
 
     def stop(self, how: Stop) -> None:
         """End the worker: after what runs (DRAIN), or at once (NOW). Safe in a signal handler."""
@@ -85,8 +108,15 @@ class Worker:
             self._look_if_due()
             self._start_claimed()
             self._ask_for_work()
-            if self._leash in self._wakeup.wait(self._wait_s()):
-                self.stop(Stop.NOW)
+            self._heed(self._wakeup.wait(self._wait_s()))
+
+    def _heed(self, ready: Sequence[int]) -> None:
+        """Descriptors that woke us."""
+        if self._leash in ready:
+            self.stop(Stop.NOW)
+        if self._fence is not None and self._fence.event in ready:
+            # An attempt waits for memory, and will until somebody goes.
+            self._look_at_s = 0.0
 
     def _is_done(self) -> bool:
         if self._stop is Stop.NOT:
@@ -107,7 +137,7 @@ class Worker:
         for proof in news.revoked:
             self._revoke(proof)
         now_s = self._clock.monotonic_s()
-        self._backlog += [Waiting(claim, now_s) for claim in news.claims]
+        self._backlog += [Waiting(claim, now_s, self._is_beyond_room(claim)) for claim in news.claims]
         if news.refusal is not None:
             self._abandon(news.refusal)
 
@@ -115,10 +145,11 @@ class Worker:
         for ended in self._runner.collect():
             claim, outcome = ended.attempt.claim, ended.outcome
             del self._running[claim.task_id]
-            self._pace.note(outcome.usage)
+            self._pace.note(outcome.usage, is_crowded=self._outlook.is_crowded)
             # What was taken from us is not ours to report.
             if outcome.cause not in (Cause.LOST, Cause.CANCELLED):
-                self._courier.report(self._verdict(ended))
+                settlement, has_outgrown_node = self._verdict(ended), self._has_outgrown_node(ended)
+                self._courier.report(settlement, has_outgrown_node=has_outgrown_node)
         for refused in self._runner.refused():
             del self._running[refused.attempt.task_id]
             self._take_refusal(refused.attempt.claim, refused.error)
@@ -126,7 +157,8 @@ class Worker:
     def _verdict(self, ended: Ended) -> AnySettlement:
         claim, outcome = ended.attempt.claim, ended.outcome
         settings = self._outlook.settings
-        match packing.after_end(claim, outcome, settings.retries, settings.retry_backoff_s):
+        place = packing.Place(self._outlook.memory.total_bytes, was_alone=self._has_outgrown_node(ended))
+        match packing.after_end(claim, outcome, settings.retries, settings.retry_backoff_s, place):
             case packing.Done():
                 return Finish(claim.task_id, claim.token, outcome)
             case packing.GiveUp():
@@ -137,6 +169,14 @@ class Worker:
             case packing.PutBack(need_bytes):
                 return GiveBack(claim.task_id, claim.token, outcome.cause, outcome, need_bytes)
 
+    def _has_outgrown_node(self, ended: Ended) -> bool:
+        """Did memory end it although it had the node to itself?"""
+        if ended.outcome.cause not in (Cause.EVICTED, Cause.OOM) or ended.others:
+            return False
+        memory, used_bytes = self._outlook.memory, ended.outcome.usage.peak_bytes
+        # Another's program may have had it, or it went for what it used beside attempts that are gone since.
+        return used_bytes >= MOSTLY * memory.total_bytes
+
     def _look_if_due(self) -> None:
         """Once in a while, or when there is nothing to lose: see how the node is, and act on it."""
         now_s = self._clock.monotonic_s()
@@ -145,20 +185,35 @@ class Worker:
             self._runner.look()
         if now_s < self._look_at_s:
             return
-        self._look_at_s = now_s + (self._outlook.look_interval_s if self._running else QUIET_LOOK_S)
-        self._outlook.look(self._runner.running())
-        self._runner.node_memory = self._outlook.memory
+        self._runner.measure()
+        running = list(self._running.values())
+        self._outlook.look(running)
+        memory, limits = self._outlook.memory, self._outlook.limits
+        self._runner.node_memory = memory
         if self._outlook.limits_changed():
             self._runner.limits = self._outlook.runner_limits()
+        self._looks.note(memory, running, limits, self._pace.typical_wall_s)
+        self._move_fence(memory, limits)
         self._relieve_pressure()
-        self._looked_at = frozenset(attempt.number for attempt in self._running.values())
         self._give_back_unstarted(now_s)
         self._most = len(self._running) + self._room(self._loads()).attempts
-        self._say()
+        interval_s = packing.look_interval_s(self._use(), self._loads(), limits) if running else QUIET_LOOK_S
+        self._look_at_s = now_s + interval_s
+        if now_s >= self._say_at_s:
+            self._say_at_s = now_s + SAY_S
+            self._say()
+
+    def _move_fence(self, memory: NodeMemory, limits: packing.NodeLimits) -> None:
+        """To where half of what is to be kept free is left, whoever uses the rest."""
+        if self._fence is None:
+            return
+        limit_bytes = self._fence.used_bytes() + memory.available_bytes - limits.keep_free_bytes // 2
+        self._fence.set_limit(max(limit_bytes, memory.total_bytes // 16))
+        self._is_stalled = self._fence.is_reached()
 
     def _say(self) -> None:
         """Tell of the node, and of what keeps tasks from it."""
-        use, loads, limits = self._outlook.use(self._pace.typical_cores), self._loads(), self._outlook.limits
+        use, loads, limits = self._use(), self._loads(), self._outlook.limits
         self._courier.say(
             self._outlook.facts(
                 len(self._running),
@@ -171,12 +226,12 @@ class Worker:
         )
 
     def _relieve_pressure(self) -> None:
-        use = self._outlook.use(self._pace.typical_cores)
-        for returned in packing.relieve_pressure(use, self._loads(), self._outlook.limits):
+        for returned in packing.relieve_pressure(self._use(), self._loads(), self._outlook.limits):
             attempt = next(attempt for attempt in self._running.values() if attempt.number == returned.key)
             # Killed first and reported when it is gone, so that two copies never run at once. Dying between
             # the two is safe: the lease ends and the task is reaped.
-            self._runner.kill(attempt, Cause.EVICTED, returned.reason, grace=False)
+            cause = Cause.OOM if returned.has_outgrown_node else Cause.EVICTED
+            self._runner.kill(attempt, cause, returned.reason, grace=False)
 
     def _start_claimed(self) -> None:
         held_up: list[Waiting] = []
@@ -184,6 +239,10 @@ class Worker:
             return
         while self._backlog and len(self._running) < max(1, self._most):
             waiting = self._backlog.popleft()
+            if waiting.is_beyond_room and not self._fits(waiting.claim):
+                # It has waited for too long: nothing else is started until it fits.
+                self._backlog.appendleft(waiting)
+                break
             # Cancelled and retried at once: the attempt that is being killed must be gone first.
             if waiting.claim.task_id in self._running:
                 held_up.append(waiting)
@@ -194,6 +253,7 @@ class Worker:
     def _start(self, claim: Claim) -> bool:
         try:
             self._running[claim.task_id] = self._runner.start(claim)
+            self._look_at_s = min(self._look_at_s, self._clock.monotonic_s() + SOON_S)
         except NodeRefused as error:
             self._take_refusal(claim, error)
             return False
@@ -208,12 +268,15 @@ class Worker:
         if self._starts_nothing():
             self._courier.ask_nothing()
             return
+        if self._backlog and self._backlog[0].is_beyond_room:
+            self._courier.ask_nothing()
+            return
         ahead = self._pace.ahead(self._most)
         if len(self._backlog) > ahead // 2:
             return
         room = self._room(self._loads() + self._loads_to_come())
-        room = msgspec.structs.replace(room, attempts=room.attempts + ahead)
-        self._courier.ask(room, is_idle=not self._backlog)
+        self._asked = msgspec.structs.replace(room, attempts=room.attempts + ahead)
+        self._courier.ask(self._asked, is_idle=not self._backlog)
 
     def _starts_nothing(self) -> bool:
         """Is the worker ending, waiting for its own attempts to be gone, or is its node in trouble?"""
@@ -221,28 +284,29 @@ class Worker:
         return self._stop is not Stop.NOT or self._is_between_lives or bool(self._outlook.trouble) or is_refused
 
     def _room(self, loads: list[packing.Load]) -> NodeRoom:
-        return packing.room(self._outlook.use(self._pace.typical_cores), loads, self._outlook.limits)
+        return packing.room(self._use(), loads, self._outlook.limits)
+
+    def _fits(self, claim: Claim) -> bool:
+        need_bytes, cores = known_bytes_of(claim), claim.spec.cores
+        return packing.fits(self._use(), self._loads(), self._outlook.limits, need_bytes, cores)
+
+    def _is_beyond_room(self, claim: Claim) -> bool:
+        """Was it given although there was no room for it, for us to make some?"""
+        asked = self._asked
+        return asked is not None and (known_bytes_of(claim) > asked.memory_bytes or claim.spec.cores > asked.cores)
+
+    def _use(self) -> packing.NodeUse:
+        outlook, pace = self._outlook, self._pace
+        memory, busy_cores, wall_s = outlook.memory, outlook.busy_cores, pace.typical_wall_s
+        return self._looks.use(memory, busy_cores, pace.typical_cores, wall_s, is_stalled=self._is_stalled)
 
     def _loads(self) -> list[packing.Load]:
         """What runs, oldest first."""
-        return [
-            packing.Load(
-                attempt.number,
-                attempt.measured.used_bytes,
-                max(attempt.measured.peak_bytes, attempt.claim.need_bytes, attempt.claim.spec.memory_bytes),
-                attempt.claim.spec.cores,
-                attempt.number not in self._looked_at,
-            )
-            for attempt in self._running.values()
-        ]
+        return self._looks.loads(self._running.values())
 
     def _loads_to_come(self) -> list[packing.Load]:
         """What is claimed and not started."""
-        claims = [waiting.claim for waiting in self._backlog]
-        return [
-            packing.Load(0, 0, max(claim.need_bytes, claim.spec.memory_bytes), claim.spec.cores, is_new=True)
-            for claim in claims
-        ]
+        return [load_to_come(waiting.claim) for waiting in self._backlog]
 
     def _revoke(self, proof: Proof) -> None:
         """Of this claim only: the task may be claimed anew by now."""
@@ -256,7 +320,7 @@ class Worker:
             self._runner.kill(attempt, cause, reason, grace=False)
 
     def _give_back_unstarted(self, now_s: float) -> None:
-        while self._backlog and now_s - self._backlog[0].since_s > UNSTARTED_S:
+        while self._backlog and now_s - self._backlog[0].since_s > UNSTARTED_S and not self._backlog[0].is_beyond_room:
             self._give_back(self._backlog.popleft().claim)
 
     def _give_back_backlog(self) -> None:

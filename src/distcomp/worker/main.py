@@ -16,6 +16,7 @@ from types import FrameType
 from distcomp.clock import SystemClock
 from distcomp.memory import NodeMemoryReader
 from distcomp.project import Project
+from distcomp.runner.fence import Fence
 from distcomp.runner.leftovers import kill_leftovers
 from distcomp.runner.runner import Runner
 from distcomp.runner.wakeup import Wakeup
@@ -79,9 +80,10 @@ def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | 
     outlook = Outlook(node, folder.path, project.watcher(), NodeMemoryReader(), clock)
     spool = Spool(folder.spool / "reports")
     life = WorkerName(node, secrets.token_hex(4), node)
-    runner = Runner(
-        folder.path, worker=marker, node=node, limits=outlook.runner_limits(), clock=clock, wake=wakeup.wake
-    )
+    fence = Fence.build(marker)
+    outlook.is_fenced = fence is not None
+    limits, wake = outlook.runner_limits(), wakeup.wake
+    runner = Runner(folder.path, worker=marker, node=node, limits=limits, clock=clock, wake=wake, fence=fence)
 
     def connect() -> Store:
         store = project.store()
@@ -92,7 +94,7 @@ def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | 
 
     courier = Courier(connect, life, spool, clock, wakeup.wake)
     doorbell = Doorbell(project.client, project.name, courier.ring)
-    worker = Worker(runner, courier, outlook, wakeup, clock)
+    worker = Worker(runner, courier, outlook, wakeup, clock, fence)
     if leash is not None:
         worker.hold_leash(leash)
     try:
@@ -104,6 +106,8 @@ def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | 
     finally:
         doorbell.stop()
         runner.close()
+        if fence:
+            fence.close()
         if not courier.stop(FAREWELL_S):
             log.warning("some reports could not be delivered: they stay in %s for the next worker", folder.spool)
         log.info("worker of %s left %s", project.name, node)

@@ -24,7 +24,9 @@ from distcomp.worker.usemeter import UseMeter
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0
+CHECK_S = 1.0
+"""How often settings and disk are looked at."""
+CROWDED = 0.9
 NO_ROOM = NodeRoom(0, 0, 0, 0, 0)
 
 
@@ -41,17 +43,27 @@ class Outlook:
         self._folder, self._watcher, self._memory_reader, self._clock = folder, watcher, memory, clock
         self._busy = BusyCores(clock.monotonic_s)
         self._started_at_ms = clock.now_ms()
-        self._used_before: int | None = None
-        self._growth_bytes = 0
         self._settings_changed = False
         self._attempts_bytes = 0
-        self.look_interval_s = LOOK_S
+        self._check_at_s = -1.0
+        self.is_fenced = False
         self.settings = watcher.settings
         self.meter = UseMeter()
         self._read_memory()
 
     def look(self, running: Sequence[RunningAttempt]) -> None:
-        """Read the settings, the memory, the cores and the disk anew."""
+        """Read the memory and the cores anew; and once a second, the settings and the disk."""
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._check_at_s:
+            self._check_at_s = now_s + CHECK_S
+            self._check_settings()
+            self._check_disk()
+        self._attempts_bytes = sum(attempt.measured.used_bytes for attempt in running)
+        self._read_memory()
+        busy, cores = self._busy.read(), self.limits.cores
+        self.meter.note(now_s, len(running), self._attempts_bytes, self.memory.total_bytes, busy, cores)
+
+    def _check_settings(self) -> None:
         match self._watcher.check():
             case Changed() as changed:
                 self.settings = changed.settings
@@ -63,22 +75,16 @@ class Outlook:
                 log.warning("settings stay as they were: %s", rejected.error)
             case None:
                 pass
-        self._read_memory()
-        busy = self._busy.read()
-        self._attempts_bytes = sum(attempt.measured.used_bytes for attempt in running)
-        self.meter.note(
-            self._clock.monotonic_s(),
-            len(running),
-            self._attempts_bytes,
-            self.memory.total_bytes,
-            busy,
-            self.limits.cores,
-        )
-        self._check_disk()
 
-    def use(self, typical_cores: float) -> packing.NodeUse:
-        """The node at the last look."""
-        return packing.NodeUse(self.memory, self._growth_bytes, self._busy.read(), typical_cores)
+    @property
+    def busy_cores(self) -> float:
+        """At work for whomever."""
+        return self._busy.read()
+
+    @property
+    def is_crowded(self) -> bool:
+        """Are all cores that may be used at work?"""
+        return self._busy.read() > CROWDED * self.limits.cores
 
     def limits_changed(self) -> bool:
         """Did the last look find other settings?"""
@@ -132,7 +138,10 @@ class Outlook:
     def limits(self) -> packing.NodeLimits:
         """What the settings grant, for the memory there is."""
         settings, total_bytes = self.settings, self.memory.total_bytes
-        keep_free_bytes = max(int(total_bytes * settings.keep_free_fraction), settings.keep_free_floor_bytes)
+        keep_free_bytes = int(total_bytes * settings.keep_free_fraction)
+        if not self.is_fenced:
+            # Who takes memory between two looks is met by nothing else.
+            keep_free_bytes = max(keep_free_bytes, settings.keep_free_floor_bytes)
         return packing.NodeLimits(
             cores=min(settings.cores or float("inf"), usable_cores()),
             max_attempts=settings.max_tasks,
@@ -143,9 +152,6 @@ class Outlook:
 
     def _read_memory(self) -> None:
         node = self._memory_reader.read()
-        used_bytes = node.total_bytes - node.available_bytes
-        self._growth_bytes = max(0, used_bytes - (used_bytes if self._used_before is None else self._used_before))
-        self._used_before = used_bytes
         granted_bytes = self.settings.memory_bytes
         if 0 < granted_bytes < node.total_bytes:
             available_bytes = min(node.available_bytes, granted_bytes - self._attempts_bytes)

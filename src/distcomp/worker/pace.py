@@ -10,6 +10,8 @@ AHEAD_S = 0.1
 MOST_AHEAD = 256
 _WINDOW = 32
 _TELLING_S = 0.05
+_IDLE_CORES = 0.1
+"""An attempt that used less would not have used a whole one, however busy the node."""
 
 
 class Pace:
@@ -20,14 +22,26 @@ class Pace:
         self._log_wall_s = 0.0
         self._seen = self._told = 0
 
-    def note(self, usage: Usage) -> None:
-        """One attempt has ended."""
+    @property
+    def typical_wall_s(self) -> float | None:
+        """None as long as no attempt has ended."""
+        return math.exp(self._log_wall_s) if self._seen else None
+
+    def note(self, usage: Usage, *, is_crowded: bool) -> None:
+        """One attempt has ended.
+
+        Args:
+            is_crowded: all cores were busy at its end. Then it had less of them than it would have used, and as how
+                much is not known, it counts as a whole one: with what it got, more and more would be started.
+        """
         self._seen += 1
         # Of logarithms: one task that takes a thousand times as long must not hide what the others take.
         self._log_wall_s += (math.log(max(usage.wall_s, 1e-4)) - self._log_wall_s) / min(self._seen, _WINDOW)
         if usage.wall_s >= _TELLING_S:
             self._told += 1
-            self.typical_cores += (usage.cpu_s / usage.wall_s - self.typical_cores) / min(self._told + 1, _WINDOW)
+            cores = usage.cpu_s / usage.wall_s
+            cores = max(cores, 1.0) if is_crowded and cores > _IDLE_CORES else cores
+            self.typical_cores += (cores - self.typical_cores) / min(self._told + 1, _WINDOW)
 
     def ahead(self, slots: int) -> int:
         """How many claims to hold beyond those that run, so that `slots` stay busy while the store is asked again.

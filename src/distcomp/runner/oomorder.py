@@ -1,0 +1,75 @@
+"""Whom the kernel kills first, should it be faster than the worker: the newest attempt. And whether it did."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+from distcomp.packing import is_kernel_oom
+from distcomp.runner.attempt import Live, RootEnd
+
+NEWEST = 1000
+_STEP, _OLDER, _OLDEST = 100, 200, 100
+"""The kernel adds a thousandth of the node's memory for each point to what a process uses, and kills the largest sum:
+a tenth of the node between two attempts. The worker, at 0, comes last."""
+
+_KILLS = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
+_MOST_BYTES = 2**16
+
+
+class OomOrder:
+    """Keeps the order of attempts in /proc/PID/oom_score_adj, and count of the kernel's kills."""
+
+    def __init__(self) -> None:
+        self._vmstat_fd = os.open("/proc/vmstat", os.O_RDONLY | os.O_CLOEXEC)
+        self._kills = self._read_kills()
+
+    def note_start(self, live: Live) -> None:
+        """Before an attempt starts."""
+        live.kills_before = self._kills
+
+    def look(self, lives: Sequence[Live]) -> None:
+        """Bring the order up to date. `lives` have a process, and come oldest first."""
+        self._kills = self._read_kills()
+        newest = len(lives) - 1
+        for place, live in enumerate(lives):
+            score = _OLDEST if place == 0 and newest else max(_OLDER, NEWEST - _STEP * (newest - place))
+            if live.oom_score != score:
+                live.oom_score = score
+                set_oom_score(live.attempt.pid, score)
+
+    def is_to_blame(self, live: Live, end: RootEnd) -> bool:
+        """Whether it was the kernel that ended the attempt, for want of memory."""
+        if not end.status or live.order is not None:
+            return False
+        kills = self._read_kills() - live.kills_before if _may_be_oom(end) else 0
+        return is_kernel_oom(end.signal, end.exit_code, oom_kills=kills)
+
+    def close(self) -> None:
+        """Let go of /proc."""
+        os.close(self._vmstat_fd)
+
+    def _read_kills(self) -> int:
+        """Of the whole machine, all cgroups included; 0 for ever on a kernel that does not count (before 4.13)."""
+        match = _KILLS.search(os.pread(self._vmstat_fd, _MOST_BYTES, 0))
+        return int(match[1]) if match else 0
+
+
+def set_oom_score(pid: int, score: int) -> None:
+    """From 0, like the worker, to 1000: the first to go. What the process starts from now on inherits it."""
+    try:
+        fd = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return  # It is gone.
+    try:
+        os.write(fd, b"%d" % score)
+    except OSError:
+        return
+    finally:
+        os.close(fd)
+
+
+def _may_be_oom(end: RootEnd) -> bool:
+    """Not to read a file for each attempt that fails. A shell says by its exit code that its child was killed."""
+    return end.signal is not None or end.exit_code == 137

@@ -1,0 +1,99 @@
+"""What packing decides upon, made of what one look after the other saw of the node and its attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from distcomp import packing
+from distcomp.clock import Clock
+from distcomp.model import Claim, NodeMemory
+from distcomp.runner.attempt import RunningAttempt
+
+
+class Looks:
+    """Remembers the last look, and the trend of those before."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._at_s = clock.monotonic_s()
+        self._seen: packing.Seen | None = None
+        self._before: packing.Seen | None = None
+        self._growth_bytes, self._since_s, self._trend = 0, 0.1, 0.0
+        self._attempts, self._mean_age_s = 0, 0.0
+
+    def note(
+        self,
+        memory: NodeMemory,
+        running: Sequence[RunningAttempt],
+        limits: packing.NodeLimits,
+        typical_wall_s: float | None,
+    ) -> None:
+        """One look.
+
+        Args:
+            running: oldest first.
+            typical_wall_s: what an attempt lasts; None as long as none has ended.
+        """
+        now_s, loads = self._clock.monotonic_s(), self.loads(running)
+        now = packing.seen(memory, loads)
+        self._before, self._seen = self._seen or now, now
+        self._since_s, self._at_s = max(1e-3, now_s - self._at_s), now_s
+        self._growth_bytes = packing.growth_bytes(self._before, now, loads)
+        self._attempts = len(running)
+        self._mean_age_s = sum(now_s - attempt.started_s for attempt in running) / max(1, len(running))
+        horizon_s = packing.trend_horizon_s(typical_wall_s or self._mean_age_s, limits)
+        self._trend = packing.trend_bytes_per_s(self._trend, self._growth_bytes, self._since_s, horizon_s)
+
+    def use(
+        self,
+        memory: NodeMemory,
+        busy_cores: float,
+        typical_cores: float,
+        typical_wall_s: float | None,
+        *,
+        is_stalled: bool = False,
+    ) -> packing.NodeUse:
+        """The node as it was at the last look."""
+        return packing.NodeUse(
+            memory=memory,
+            growth_bytes=self._growth_bytes,
+            busy_cores=busy_cores,
+            typical_cores=typical_cores,
+            since_s=self._since_s,
+            trend_bytes_per_s=max(0.0, self._trend),
+            typical_wall_s=typical_wall_s or self._mean_age_s,
+            attempts=self._attempts,
+            is_stalled=is_stalled,
+        )
+
+    def loads(self, running: Iterable[RunningAttempt]) -> list[packing.Load]:
+        """The attempts as packing sees them, in the same order."""
+        return [self._load(attempt) for attempt in running]
+
+    def _load(self, attempt: RunningAttempt) -> packing.Load:
+        claim, measured = attempt.claim, attempt.measured
+        need_bytes = known_bytes_of(claim)
+        known_bytes = max(measured.peak_bytes, need_bytes)
+        before = self._before.proven_bytes.get(attempt.number, need_bytes) if self._before else need_bytes
+        return packing.Load(
+            key=attempt.number,
+            used_bytes=measured.used_bytes,
+            known_bytes=known_bytes,
+            declared_cores=claim.spec.cores,
+            is_new=self._seen is None or attempt.number not in self._seen.proven_bytes,
+            need_bytes=need_bytes,
+            memory_byte_s=measured.held_byte_s,
+            is_dying=attempt.is_dying,
+            grown_bytes=max(0, known_bytes - before),
+        )
+
+
+def load_to_come(claim: Claim) -> packing.Load:
+    """What is claimed and not started."""
+    need_bytes = known_bytes_of(claim)
+    return packing.Load(0, 0, need_bytes, claim.spec.cores, is_new=True, need_bytes=need_bytes)
+
+
+def known_bytes_of(claim: Claim) -> int:
+    """What the task has shown to need, or was declared to; 0: nothing is known."""
+    return max(claim.need_bytes, claim.spec.memory_bytes)
