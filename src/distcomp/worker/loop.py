@@ -204,10 +204,10 @@ class Worker:
             self._say()
 
     def _move_fence(self, memory: NodeMemory, limits: packing.NodeLimits) -> None:
-        """To where half of what is to be kept free is left, whoever uses the rest."""
+        """To where a part of what is to be kept free is left, for those outside to grow until the next look."""
         if self._fence is None:
             return
-        limit_bytes = self._fence.used_bytes() + memory.available_bytes - limits.keep_free_bytes // 2
+        limit_bytes = self._fence.used_bytes() + memory.available_bytes - 3 * limits.keep_free_bytes // 4
         self._fence.set_limit(max(limit_bytes, memory.total_bytes // 16))
         self._is_stalled = self._fence.is_reached()
 
