@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import dispatch, idle, packing, queue, replay, storms, traces
+from benchmarks import dispatch, idle, packing, queue, replay, simulate, storms, traces
 from benchmarks.support import LeftOut, Row
 
 BENCHMARKS: dict[str, Callable[[], Sequence[Row]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[], Sequence[Row]]] = {
     "storms": storms.run,
     "replay": replay.run,
     "traces": traces.run,
+    "simulate": simulate.run,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import geometric_mean
 
 import pytest
 from hypothesis import given, settings
@@ -137,6 +138,23 @@ def test_in_an_endless_stream_a_large_task_comes_to_its_turn() -> None:
     assert simulation.now_s >= started_s + 60, "once there, it stays"
     assert not {0, 1} & simulation.tally.returns.keys()
     assert len(simulation.tally.returns) < 120, "what is left is too little for the others: some try in vain"
+
+
+def test_the_policies_rank_as_in_the_study() -> None:
+    """To remember needs pays, to reserve even true peaks does not, and one number for all is worst."""
+    names = ("ramp", "jump", "mix", "giants")
+    ratio = {
+        policy: geometric_mean(
+            [simulate(name, [STUDY_NODE], policy, seed, 100).ratio for name in names for seed in (0, 1)]
+        )
+        for policy in ("cheapest", "newest", "lifo+need", "lifo", "reserve-true", "original", "reserve-largest")
+    }
+    assert ratio["newest"] == pytest.approx(ratio["cheapest"], rel=0.06)
+    assert ratio["lifo+need"] == pytest.approx(ratio["cheapest"], rel=0.08)
+    assert max(ratio["cheapest"], ratio["newest"]) < ratio["lifo"]
+    assert ratio["reserve-true"] > 1.15 * ratio["cheapest"]
+    assert ratio["original"] > 1.15 * ratio["cheapest"]
+    assert ratio["reserve-largest"] > 3 * ratio["reserve-true"]
 
 
 def test_without_memory_of_needs_tasks_come_back_several_times_as_often() -> None:

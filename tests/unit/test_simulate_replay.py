@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from distcomp.simulate import Measured, NodeSpec, forecast, format_nodes, parse_nodes, tasks_of
+from distcomp.simulate import Measured, NodeSpec, alike, forecast, format_nodes, parse_nodes, tasks_of
 
 GIB = 2**30
 HISTORY = [Measured(peak_bytes=(1 + number % 7) * GIB, wall_s=60 + number % 11, cpu_s=30) for number in range(300)]
@@ -18,6 +18,22 @@ def test_tasks_take_what_was_measured() -> None:
 def test_tasks_that_took_no_time_to_speak_of_are_tasks_too() -> None:
     [task] = tasks_of([Measured(0, 0, 0)])
     assert task.work_s > 0
+
+
+def test_memory_goes_as_it_was_measured_to_go() -> None:
+    """The peak stays the peak, though no look may have seen it."""
+    [task] = tasks_of([Measured(4 * GIB, wall_s=8, cpu_s=1, course=(10, 10, 80, 20))])
+    assert task.points == ((0, 0), (1, 0.4 * GIB), (3, 0.4 * GIB), (5, 4 * GIB), (7, 0.8 * GIB), (8, 0.8 * GIB))
+
+
+def test_tasks_that_are_left_are_like_those_of_their_kind_that_have_finished() -> None:
+    small, large = Measured(GIB, 1, 1, "small"), Measured(9 * GIB, 1, 1, "large")
+    left = alike({"small": 20, "large": 10}, [small, large])
+    assert (left.count(small), left.count(large)) == (20, 10)
+    assert {one.kind for one in alike({"new": 50}, [small, large])} == {"small", "large"}
+    assert left == alike({"small": 20, "large": 10}, [small, large]), "a forecast can be made again"
+    with pytest.raises(ValueError, match="nothing has finished yet"):
+        alike({"small": 1}, [])
 
 
 def test_more_nodes_are_compared_with_those_there_are() -> None:

@@ -31,6 +31,7 @@ Commands (distcomp COMMAND --help):
   show explain logs       look at one task
   retry cancel forget     change tasks
   results                 the result table
+  simulate                how long on these nodes, or with more of them
   config                  the settings: show, check
   server                  the project's own store: start, stop, status
   nodes                   other machines: check, install, start, stop, drain, status, logs, exec
@@ -57,6 +58,7 @@ MODULES = {
     "cancel": "changes",
     "forget": "changes",
     "results": "results",
+    "simulate": "simulate",
     "config": "config",
     "server": "server",
     "nodes": "nodes",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from distcomp.simulate.engine import Report, Simulation
 from distcomp.simulate.families import BENCHMARK_NODE, FAMILIES, STUDY_NODE, family
 from distcomp.simulate.fleet import format_nodes, parse_nodes
-from distcomp.simulate.replay import Forecast, Measured, forecast, tasks_of
+from distcomp.simulate.replay import Forecast, Measured, alike, forecast, tasks_of
 from distcomp.simulate.run import POLICIES, PolicyChoice, ours, simulate
 from distcomp.simulate.workload import NodeSpec, Task, lower_bound_s
 
@@ -25,6 +25,7 @@ __all__ = [
     "Report",
     "Simulation",
     "Task",
+    "alike",
     "family",
     "forecast",
     "format_nodes",

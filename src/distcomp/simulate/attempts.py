@@ -6,6 +6,8 @@ from heapq import heapify, heappop, heappush
 
 from distcomp.simulate.workload import Task
 
+PRECISION_S = 1e-9
+
 
 class Lane:
     """Attempts that get on at the same speed. Progress is counted in the lane's own time, so that a change of speed
@@ -39,7 +41,7 @@ class Lane:
 
     def pop_due(self) -> Attempt | None:
         """The next attempt whose line changes by now."""
-        if self.turns and self.turns[0][0] <= self.work_s + 1e-9:
+        if self.turns and self.turns[0][0] <= self.work_s + PRECISION_S:
             return heappop(self.turns)[2]
         return None
 
@@ -91,7 +93,8 @@ class Attempt:
     def aim_s(self) -> float:
         """At what work the present line ends, or first exceeds what is known; finds out whether it does already."""
         used, end = self.used_bytes, self.task.points[self.line + 1][1]
-        self.is_rising = self.slope > 0 and used >= self.known_bytes - 1
+        # What it reaches within the clock's own precision it has reached, or the turn would come again and again.
+        self.is_rising = self.slope > 0 and used >= self.known_bytes - 1 - self.slope * 2 * PRECISION_S
         if self.slope > 0 and not self.is_rising and end > self.known_bytes:
             return self.done_s + (self.known_bytes - used) / self.slope
         return self.line_end_s

@@ -46,7 +46,11 @@ class Pool:
     def put_back(self, task: Task, need_bytes: int, now_s: float) -> None:
         """A task was returned."""
         returns = self._returns[task.number] = self._returns.get(task.number, 0) + 1
-        self._queue(Waiting(task, need_bytes, returns, now_s))
+        waiting = Waiting(task, need_bytes, returns, now_s)
+        if need_bytes:
+            self._queue(waiting)
+        else:
+            self.fresh.append(waiting)
 
     def take_all(self) -> list[Waiting]:
         """All that wait, the oldest first, for policies of their own order."""

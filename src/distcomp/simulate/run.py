@@ -31,11 +31,13 @@ def ours(
     keep_free_fraction: float = 0.03,
     tuning: Tuning | None = None,
     max_attempts: int = 0,
+    keep_free_floor_bytes: int = 0,
 ) -> PolicyChoice:
     """distcomp's own policy, with these settings."""
 
     def make(node: NodeSpec) -> Policy:
-        keep_free_bytes = int(keep_free_fraction * node.memory_bytes)
+        keep_free_bytes = max(int(keep_free_fraction * node.memory_bytes), keep_free_floor_bytes)
+        keep_free_bytes = min(keep_free_bytes, node.memory_bytes // 8)
         limits = NodeLimits(node.cores, max_attempts, keep_free_bytes, victim, tuning=tuning or Tuning())
         return Packing(limits)
 
@@ -50,7 +52,7 @@ _CHOICES = (
     PolicyChoice("lifo", lambda _node: Optimist(0.0)),
     PolicyChoice("lifo+need", lambda _node: Optimist(1.25)),
     PolicyChoice("memfree", partial(Lines, start_above=0.25, kill_below=0.125, every_s=1.0)),
-    PolicyChoice("ray-95", partial(Lines, start_above=0.0, kill_below=0.05, every_s=0.5)),
+    PolicyChoice("ray-95", partial(Lines, start_above=0.05, kill_below=0.05, every_s=0.5)),
     PolicyChoice("original", partial(Lines, start_above=0.31, kill_below=0.16, every_s=2.0, looks_a_kill=2)),
 )
 POLICIES = {choice.name: choice for choice in _CHOICES}
