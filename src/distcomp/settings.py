@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str
     cwd_map: tuple[str, str] | tuple[()]
     ssh: str
+    sbatch: str
     connections: int
     node_folder: str
     node_python: str
@@ -263,6 +264,9 @@ SETTINGS = (
         "/FROM=/TO: tasks of directory /FROM run in /TO on this node, where that is another one",
     ),
     Setting("ssh", "ssh", _TEXT, "ssh", "the ssh program that nodes are reached with, and its options", Applies.NODES),
+    Setting(
+        "sbatch", "sbatch", _TEXT, "sbatch", "the sbatch program and its options, for workers in Slurm", Applies.NODES
+    ),
     Setting("connections", "connections", _count(1, 1000), "32", "most nodes reached at once", Applies.NODES),
     Setting(
         "node_folder",

@@ -26,6 +26,9 @@ MaxTasks = Annotated[
 HostFile = Annotated[
     Path | None, typer.Option("--hosts", metavar="FILE", help="Run on these: [user@]host[:port] or node[00-31] a line.")
 ]
+SlurmWorkers = Annotated[
+    int | None, typer.Option("--slurm", metavar="N", min=1, help="Run on N workers of a Slurm job array.")
+]
 NodeNames = Annotated[
     list[str] | None, typer.Argument(metavar="[NODE]...", help="Which: names or node[1-3].  [default: all known]")
 ]

@@ -17,7 +17,16 @@ from distcomp.api import WorkerTotals
 from distcomp.cli import render
 from distcomp.cli.commands import TakesCommand, words_after_dashes
 from distcomp.cli.opening import opened, parse_settings
-from distcomp.cli.options import AsJson, HostFile, MaxTasks, SetSetting, SubmitFlags, WishFlags, with_flags
+from distcomp.cli.options import (
+    AsJson,
+    HostFile,
+    MaxTasks,
+    SetSetting,
+    SlurmWorkers,
+    SubmitFlags,
+    WishFlags,
+    with_flags,
+)
 from distcomp.errors import StoreUnavailable
 from distcomp.model import State
 
@@ -60,6 +69,7 @@ def run(
     max_tasks: MaxTasks = None,
     set_: SetSetting = None,
     hosts: HostFile = None,
+    slurm: SlurmWorkers = None,
     *,
     wishes: WishFlags,
     as_json: AsJson = False,
@@ -83,7 +93,7 @@ def run(
             submitted = submitting.submit(client, file, words, flags, run=True)
             for line in submitting.lines(submitted):
                 print(line, file=sys.stderr)
-        done = Run(client, submitted, settings, nodes).until_done()
+        done = Run(client, submitted, settings, nodes, slurm).until_done()
         render.show(done, as_json, summary.lines)
     raise typer.Exit(done.exit_code)
 
@@ -99,6 +109,7 @@ class Run:
         submitted: whose jobs; None for all that is in the queue.
         settings: for the worker.
         nodes: where to run, and what is wanted of those hosts; None: here.
+        slurm: how many workers to run in Slurm instead.
     """
 
     def __init__(
@@ -107,12 +118,13 @@ class Run:
         submitted: Submitted | None,
         settings: Mapping[str, object],
         nodes: tuple[Sequence[Host], Wishes] | None = None,
+        slurm: int | None = None,
     ) -> None:
         from distcomp.cli.progress import ProgressLine
         from distcomp.clock import SystemClock
 
         self._client, self._submitted, self._settings = client, submitted, settings
-        self._nodes = nodes
+        self._nodes, self._slurm = nodes, slurm
         self._jobs: Sequence[int] | None = None if submitted is None else submitted.jobs
         self._clock = SystemClock()
         self._line = ProgressLine(self._clock)
@@ -162,6 +174,12 @@ class Run:
 
             with labour_of(self._client.project, *self._nodes, self._line.say) as labour:
                 yield labour
+            return
+        if self._slurm is not None:
+            from distcomp.cli.slurmed import slurm_workers
+
+            with slurm_workers(self._client.project, self._slurm, self._settings, self._line.say) as array:
+                yield array
             return
         from distcomp.cli.workerchild import WorkerChild
         from distcomp.worker.node import node_name

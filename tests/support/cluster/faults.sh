@@ -142,13 +142,21 @@ power_loss() { # what the image holds while the node is frozen is what was writt
     mv "$image.then" "$image"
 }
 
-kill_all() {
-    local node=$1 init pid
+kill_all() { # again until none is left: what is being killed may start others
+    local node=$1 init pid left
     init=$(init_pid "$node") || die "$node is down"
-    while read -r pid; do
-        [ "$pid" = "$init" ] || [ "$pid" = "$(parent "$init")" ] || is_own "$pid" "$init" || kill -9 "$pid" 2>/dev/null
-    done <"$(group unified "$node")/cgroup.procs"
-    return 0
+    for _ in $(seq 50); do
+        left=
+        for pid in $(cat "$(group unified "$node")/cgroup.procs"); do
+            [ "$pid" = "$init" ] || [ "$pid" = "$(parent "$init")" ] || is_own "$pid" "$init" || left="$left $pid"
+        done
+        [ -n "$left" ] || return 0
+        # shellcheck disable=SC2086
+        kill -9 $left 2>/dev/null
+        sleep 0.02
+    done
+    echo "hosts.sh: processes are left on $node:$left" >&2
+    return 1
 }
 parent() { awk '{print $4}' "/proc/$1/stat" 2>/dev/null; }
 is_own() { # PID INIT: part of the node itself

@@ -110,18 +110,32 @@ class Field:
         """Of the store, as workers are given it."""
         return f"redis://{self.store.node.name}:{PORT}/?password_file={self.folder}/password"
 
-    def distcomp(self, *arguments: str) -> str:
+    def distcomp(self, *arguments: str, stream: str = "stdout") -> str:
         """A command, given on the store's node; what it prints."""
-        environment = {**self._environment, "DISTCOMP_STORE": self.url, "DISTCOMP_PROJECT": self.name}
-        return self.store.node.run("env", "-C", self.folder, "distcomp", *arguments, environment=environment).stdout
+        command = ("env", "-C", self.folder, "distcomp", *arguments)
+        done = self.store.node.run(*command, environment=self._at_home, timeout_s=100)
+        return str(getattr(done, stream))
+
+    def start_distcomp(self, *arguments: str) -> int:
+        """Start a command that goes on, on the store's node; its pid there. `log` has what it prints."""
+        command = ("env", "-C", self.folder, "distcomp", *arguments)
+        return self.store.node.start(*command, log=f"{self.folder}/log", environment=self._at_home)
+
+    @property
+    def _at_home(self) -> dict[str, str]:
+        return {**self._environment, "DISTCOMP_STORE": self.url, "DISTCOMP_PROJECT": self.name}
 
     def submit(self, tasks: int, sleep_s: float = 0, work: str = "sleep {sleep_s}") -> None:
         """So many more tasks, of about so long, or with other work to do."""
+        self.write_tasks(tasks, sleep_s, work)
+        self.distcomp("submit", "tasks.txt")
+
+    def write_tasks(self, tasks: int, sleep_s: float = 0, work: str = "sleep {sleep_s}") -> None:
+        """The file tasks.txt, of so many more tasks."""
         numbers = range(self._tasks, self._tasks + tasks)
         work = work.format(sleep_s=sleep_s)
         lines = (f"shell:0:0:0:{TASK.format(n=n, square=n * n, work=work)}\n" for n in numbers)
         self.store.node.put(f"{self.folder}/tasks.txt", "".join(lines))
-        self.distcomp("submit", "tasks.txt")
         self._tasks += tasks
 
     def start_worker(self, node: Node, *, wait: bool = False) -> None:

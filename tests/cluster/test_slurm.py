@@ -1,0 +1,59 @@
+"""Workers as a Slurm job array: they join, leave before their time is over, and are gone afterwards."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.cluster import Cluster
+from tests.support.cluster.field import Field, Store
+from tests.support.cluster.slurm import start_slurm
+from tests.support.needs import needs_slurm
+from tests.support.waiting import wait_until
+
+pytestmark = needs_slurm
+
+
+@pytest.fixture
+def field(cluster: Cluster, store: Store) -> Field:
+    start_slurm(cluster)
+    # Hosts here share no folder for the logs.
+    return Field(cluster, store, lease="2s", sbatch="sbatch --output=/tmp/%A_%a.log --cpus-per-task=1 --mem=150")
+
+
+def jobs(field: Field) -> list[str]:
+    return field.store.node.run("squeue", "-h", "-r", "-o", "%T").stdout.split()
+
+
+def test_run_with_slurm_is_done_when_the_tasks_are_and_leaves_no_job(field: Field) -> None:
+    field.write_tasks(40, sleep_s=0.2)
+    field.distcomp("run", "tasks.txt", "--slurm", "3")
+    assert jobs(field) == []
+    field.check()
+    workers = {row["node"] for row in field.rows()}
+    assert workers <= {f"node{node}.{element}" for node in (1, 2, 3) for element in (1, 2, 3)}
+    assert len({worker.partition(".")[2] for worker in workers}) == 3
+
+
+def test_a_cancelled_array_costs_no_task(cluster: Cluster, field: Field) -> None:
+    """Somebody cancels it under way: `run` says so, and the same line goes on."""
+    field.write_tasks(12, sleep_s=2)
+    pid = field.start_distcomp("run", "tasks.txt", "--slurm", "2")
+    field.wait_for_finished(2)
+    cluster["node0"].run("scancel", "--name=distcomp-squares")
+    wait_until(lambda: pid not in cluster["node0"].processes("distcomp"), "run has ended", timeout_s=60)
+    assert "have ended: their time was over" in field.log(cluster["node0"])
+    field.distcomp("run", "tasks.txt", "--slurm", "3")
+    field.check()
+
+
+def test_more_workers_than_there_is_room_for_wait_and_it_is_said(field: Field) -> None:
+    field.write_tasks(10, sleep_s=0.5)
+    said = field.distcomp("run", "tasks.txt", "--slurm", "8", stream="stderr")
+    assert "workers that wait in Slurm's queue" in said
+    assert jobs(field) == []
+    field.check()
+
+
+def test_a_store_that_nodes_cannot_reach_is_refused(cluster: Cluster) -> None:
+    done = cluster["node0"].run("distcomp", "run", "--slurm", "2", "--", "true", exit_code=2)
+    assert "cannot reach this project's store" in done.stderr
