@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     store: str
     fsync: str
+    listen: tuple[str, int] | tuple[()]
     project: str
     shell: str
     interpreter: str
@@ -157,6 +158,24 @@ def _parse_cwd_map(text: str) -> tuple[str, str] | tuple[()]:
     return start.rstrip("/"), place.rstrip("/")
 
 
+def _parse_listen(text: str) -> tuple[str, int] | tuple[()]:
+    if not text:
+        return ()
+    address, _, port = text.rpartition(":") if re.search(r"\]:|^[^:]*:\d+$", text) else (text, "", str(_PORT))
+    if not re.fullmatch(r"[A-Za-z0-9.:-]+", address.strip("[]")) or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{text!r} is no address of this machine, such as 10.0.0.5 or 10.0.0.5:6379")
+    return address.strip("[]"), int(port)
+
+
+def _format_listen(listen: tuple[str, int] | tuple[()]) -> str:
+    if not listen:
+        return ""
+    address, port = listen
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+_PORT = 6379
+_LISTEN = Kind(_parse_listen, _format_listen)
 _CWD_MAP = Kind(_parse_cwd_map, "=".join)
 _TEXT = Kind(str)
 _STORE = Kind(_parse_store, redact)
@@ -171,6 +190,14 @@ SETTINGS = (
         _choice("everysec", "always"),
         "everysec",
         "when the own store writes to disk: everysec loses at most the last second if the machine dies",
+        Applies.STORE,
+    ),
+    Setting(
+        "listen",
+        "listen",
+        _LISTEN,
+        "",
+        "address of this machine on which the own store is open to nodes; empty: on none, they come through ssh",
         Applies.STORE,
     ),
     Setting(

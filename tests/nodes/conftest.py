@@ -12,6 +12,7 @@ import pytest
 from tests.support.cluster import Cluster, Node
 
 FOLDER = "/root/job"
+PLAIN_HOME = "/home/user"
 
 
 class User:
@@ -22,7 +23,14 @@ class User:
         self.home = cluster["node0"]
         self.nodes = cluster.nodes[1:]
         for node in cluster.nodes:
-            node.run("rm", "-rf", FOLDER, "/root/.local/share/distcomp/projects")
+            node.run(
+                "rm",
+                "-rf",
+                FOLDER,
+                "/root/.local/share/distcomp/projects",
+                f"{PLAIN_HOME}/.local",
+                f"{PLAIN_HOME}/.bashrc",
+            )
             node.run("mkdir", "-p", FOLDER)
         self.write("hosts.txt", "node[1-3]\n")
 

@@ -24,7 +24,12 @@ SOCKET_LINK = "store"
 def plan_of(project: Project, ssh: Ssh, wishes: Wishes) -> Plan:
     """What nodes of this project are told."""
     from distcomp.store.address import parse
+    from distcomp.store.listening import worker_password
 
+    sources = project.read_settings().sources
+    if project.server and project.settings.listen:
+        url, password = project.server.open_to_network(), worker_password(project.folder.secret())
+        return make_plan(project.folder, project.settings, sources, url, "", password, wishes)
     if project.server:
         address = project.server.address
         # ssh's names of sockets have to be short; projects may lie deep.
@@ -34,8 +39,8 @@ def plan_of(project: Project, ssh: Ssh, wishes: Wishes) -> Plan:
         socket = str(link)
     else:
         address, socket = parse(project.settings.store, os.environ), ""
-    sources = project.read_settings().sources
-    return make_plan(project.folder, project.settings, sources, socket, address.password, wishes)
+    url = project.settings.store
+    return make_plan(project.folder, project.settings, sources, url, socket, address.password, wishes)
 
 
 class Away:

@@ -12,7 +12,7 @@ import typer
 from distcomp.cli import nodeasking, render
 from distcomp.cli.commands import LightCommand, LightGroup, TakesCommand, new_app
 from distcomp.cli.opening import opened_project, parse_settings
-from distcomp.cli.options import AsJson, HostFile, NodeNames, SetSetting, WishFlags, with_flags
+from distcomp.cli.options import AsJson, HostFile, Listen, NodeNames, SetSetting, WishFlags, with_flags
 from distcomp.cli.terminal import paint
 
 if TYPE_CHECKING:
@@ -32,12 +32,19 @@ def _nodes() -> None:
 
 
 @with_flags
-def start(names: NodeNames = None, hosts: HostFile = None, set_: SetSetting = None, *, wishes: WishFlags) -> None:
+def start(
+    names: NodeNames = None,
+    hosts: HostFile = None,
+    set_: SetSetting = None,
+    listen: Listen = None,
+    *,
+    wishes: WishFlags,
+) -> None:
     """Start a worker on each node. They go on when this terminal is closed, until `nodes stop` or `nodes drain`."""
     from distcomp.cli.nodeasking import record_of, targets
     from distcomp.cli.wishing import recorded, wishes_of
 
-    settings = parse_settings(set_)
+    settings = parse_settings(set_, listen=listen)
     with opened_project(create=True, settings=settings) as project:
         project.make()
         chosen = targets(record_of(project), hosts, names)

@@ -29,6 +29,10 @@ HostFile = Annotated[
 SlurmWorkers = Annotated[
     int | None, typer.Option("--slurm", metavar="N", min=1, help="Run on N workers of a Slurm job array.")
 ]
+Listen = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS[:PORT]", help="Nodes reach the store at this address of ours, not through ssh."),
+]
 NodeNames = Annotated[
     list[str] | None, typer.Argument(metavar="[NODE]...", help="Which: names or node[1-3].  [default: all known]")
 ]

@@ -20,6 +20,7 @@ from distcomp.cli.opening import opened, parse_settings
 from distcomp.cli.options import (
     AsJson,
     HostFile,
+    Listen,
     MaxTasks,
     SetSetting,
     SlurmWorkers,
@@ -70,6 +71,7 @@ def run(
     set_: SetSetting = None,
     hosts: HostFile = None,
     slurm: SlurmWorkers = None,
+    listen: Listen = None,
     *,
     wishes: WishFlags,
     as_json: AsJson = False,
@@ -84,7 +86,7 @@ def run(
     from distcomp.cli import submitting, summary
     from distcomp.nodes.hosts import read_hosts
 
-    settings = parse_settings(set_, max_tasks=max_tasks)
+    settings = parse_settings(set_, max_tasks=max_tasks, listen=listen)
     nodes = None if hosts is None else (read_hosts(hosts), wishes.wishes(flags.cwd))
     words = words_after_dashes(ctx)
     with opened(create=True, settings=settings) as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
@@ -13,6 +14,8 @@ from distcomp.nodes.plan import Plan
 from distcomp.nodes.ssh import HostTrouble, Ssh
 
 LOOK_S = 30.0
+_NO_PLACE = r"Permission denied|Read-only|No space|[Qq]uota"
+_ELSEWHERE = "Make room there, or name a folder elsewhere in the setting `node_folder`."
 INSTALL_S = 600.0
 
 
@@ -79,5 +82,10 @@ def install(ssh: Ssh, host: Host, facts: Facts, bundles: Bundles) -> str:
             "sha256": bundle.sha256,
             "bytes": len(bundle.content),
         }
-        call(ssh, host, "install", ask, python=facts.python, payload=bundle.content, timeout_s=INSTALL_S)
+        try:
+            call(ssh, host, "install", ask, python=facts.python, payload=bundle.content, timeout_s=INSTALL_S)
+        except HostTrouble as trouble:
+            if re.search(_NO_PLACE, trouble.what):
+                trouble = HostTrouble(trouble.what, next_step=_ELSEWHERE)
+            raise trouble from None
     return f"{facts.folder}/programs/{bundle.name}"

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from distcomp.settings import SETTINGS, Settings
 from distcomp.statefolder import StateFolder
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from distcomp.nodes.sending import Cargo
 
 # What concerns this machine alone.
-_NOT_FOR_NODES = {"store", "project", "fsync", "ssh", "node_folder", "node_python", "connections", "interpreter"}
+_NOT_FOR_NODES = {"store", "fsync", "listen", "project", "interpreter"}
+_NOT_FOR_NODES |= {"ssh", "connections", "node_folder", "node_python"}
 DIRECTORY = "directory"
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 
@@ -80,6 +81,7 @@ def make_plan(
     folder: StateFolder,
     settings: Settings,
     sources: Mapping[str, str],
+    url: str,
     own_socket: str,
     password: str,
     wishes: Wishes,
@@ -90,12 +92,13 @@ def make_plan(
         folder: the project's.
         settings: its settings.
         sources: where each is from; those that are set here hold on nodes too.
-        own_socket: of the project's own store; empty if it has none.
+        url: of the store, for nodes that reach it by themselves.
+        own_socket: of the project's own store, for nodes that come through ssh; empty if they do not.
         password: the store's, if it is not in its URL.
         wishes: of the user.
     """
-    target = own_socket or _local_target(settings.store)
-    store = "unix://@SOCKETS@/store" if target else settings.store
+    target = own_socket or _local_target(url)
+    store = "unix://@SOCKETS@/store" if target else _without_password_file(url)
     if password:
         store += f"{'&' if '?' in store else '?'}password_file=@PROJECT@/password"
     given = {
@@ -119,6 +122,13 @@ def make_plan(
 
 def _key(project: str, store: str) -> str:
     return f"{project}-{hashlib.blake2b(store.encode(), digest_size=4).hexdigest()}"
+
+
+def _without_password_file(url: str) -> str:
+    """The file is one of this machine; what is in it goes to nodes by other means."""
+    parts = urlsplit(url)
+    options = [pair for pair in parts.query.split("&") if pair and not pair.startswith("password_file=")]
+    return urlunsplit(parts._replace(query="&".join(options)))
 
 
 def _local_target(store: str) -> str:

@@ -20,7 +20,7 @@ from distcomp.clock import Clock, SystemClock
 from distcomp.errors import StateFolderError, StoreRefused, StoreUnavailable
 from distcomp.settings import Settings
 from distcomp.statefolder import StateFolder
-from distcomp.store import server_process
+from distcomp.store import listening, server_process
 from distcomp.store.address import SOCKET_TIMEOUT_S, Address, errors_of, is_listening, new_client
 from distcomp.store.server_binary import find_binary, inspect_binary
 from distcomp.store.server_process import ServerRecord
@@ -79,11 +79,12 @@ class EmbeddedServer:
 
         Args:
             folder: where its data is.
-            settings: of these, `fsync`.
+            settings: of these, `fsync` and `listen`.
             binary: the program to start, instead of the one that is found.
             clock: for how long to wait.
         """
         self._folder, self._store, self._fsync = folder, folder.store, settings.fsync
+        self._listen = settings.listen
         self._binary, self._clock = binary, clock or SystemClock()
 
     @property
@@ -129,6 +130,20 @@ class EmbeddedServer:
         """
         self.connect(on_loading).close()
         return self.address
+
+    def open_to_network(self) -> str:
+        """See that workers of other machines can come, as the setting `listen` says; their URL, without password.
+
+        Raises:
+            StoreRefused: the server cannot listen there.
+            StoreUnavailable, StateFolderError: as `connect`.
+        """
+        assert self._listen
+        address = self.address
+        with self.connect() as client, errors_of(address):
+            listening.open_running(client, self._listen, self._folder.secret())
+        host, port = self._listen
+        return f"redis://{listening.WORKER_USER}@{f'[{host}]' if ':' in host else host}:{port}/0"
 
     def leave(self) -> bool:
         """Turn the server off if nobody else uses it and it is not pinned; whether it was turned off.
@@ -244,7 +259,7 @@ class EmbeddedServer:
         binary = inspect_binary(self._binary) if self._binary else find_binary()
         try:
             server_process.rotate_log(self._store)
-            server_process.write_config(self._store, binary, self._folder.secret(), self._fsync)
+            server_process.write_config(self._store, binary, self._folder.secret(), self._fsync, self._listen)
             return server_process.start(self._store, binary)
         except OSError as error:
             raise StateFolderError(f"The store in {self._store} cannot be started: {error}.") from error

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distcomp.errors import StateFolderError, StoreRefused
+from distcomp.store.listening import config_lines
 from distcomp.store.server_binary import ServerBinary
 
 SOCKET_NAME = "server.sock"
@@ -100,7 +101,9 @@ def runs_elsewhere(record: ServerRecord, store: Path) -> bool:
     return not is_here and (store / SOCKET_NAME).exists()
 
 
-def write_config(store: Path, binary: ServerBinary, password: str, fsync: str) -> None:
+def write_config(
+    store: Path, binary: ServerBinary, password: str, fsync: str, listen: tuple[str, int] | tuple[()] = ()
+) -> None:
     """Write `server.conf`, 0600 from its first byte on.
 
     Raises:
@@ -109,14 +112,14 @@ def write_config(store: Path, binary: ServerBinary, password: str, fsync: str) -
     draft = store / f"{CONFIG_NAME}.new"
     draft.unlink(missing_ok=True)
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(config_text(binary, password, fsync))
+        file.write(config_text(binary, password, fsync, listen))
     draft.replace(store / CONFIG_NAME)
 
 
-def config_text(binary: ServerBinary, password: str, fsync: str) -> str:
+def config_text(binary: ServerBinary, password: str, fsync: str, listen: tuple[str, int] | tuple[()] = ()) -> str:
     """The server's configuration. What is not named is as the server has it."""
     lines = [
-        "port 0",
+        *config_lines(listen, password),
         f"unixsocket {SOCKET_NAME}",
         "unixsocketperm 700",
         f"requirepass {password}",

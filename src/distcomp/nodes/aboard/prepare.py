@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import tempfile
@@ -34,6 +35,9 @@ def sockets_folder(folder: Path) -> Path:
     if len(os.fsencode(folder)) <= _LONGEST_FOLDER and can_hold_sockets(folder):
         return folder
     link = folder / "sockets"
+    with contextlib.suppress(OSError):
+        # It is removed when nobody needs it; a worker that runs knows it by this name.
+        link.readlink().mkdir(mode=0o700)
     if not link.is_symlink() or not link.is_dir() or link.stat().st_uid != os.getuid():
         link.unlink(missing_ok=True)
         link.symlink_to(tempfile.mkdtemp(prefix="distcomp-", dir="/tmp"))

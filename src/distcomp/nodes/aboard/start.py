@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -26,8 +27,9 @@ def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:  # noqa: ARG
     command = [sys.executable, "-I", ask["program"], "worker", "--node", ask["node"], *ask["options"]]
     with log.open("ab") as file:
         worker = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
-        )
+            command, cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            start_new_session=True,
+        )  # fmt: skip
     give_up_s = time.monotonic() + ask["patience_s"]
     while worker_pid(ask) != worker.pid:
         if worker.poll() is not None:
@@ -38,3 +40,8 @@ def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:  # noqa: ARG
             return {"error": f"its worker did not start in {ask['patience_s']} s; it was killed"}
         time.sleep(LOOK_S)
     return {"started": True, "pid": worker.pid, "folder": str(node_folder(ask))}
+
+
+def environment() -> dict[str, str]:
+    """Ours without the session's: it will be over. bash would also take each task for a login because of it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SSH_")}

@@ -1,0 +1,79 @@
+"""Nodes as they come: other users, login shells that talk, long paths, no room. It works, or the outcome is clear."""
+
+from __future__ import annotations
+
+from tests.nodes.conftest import FOLDER, PLAIN_HOME, User
+from tests.support.cluster import Node
+from tests.support.waiting import wait_until
+
+PROJECTS = "/root/.local/share/distcomp/projects"
+
+
+def as_plain_user(user: User) -> tuple[Node, Node]:
+    user.write("hosts.txt", "user@node[1-2]\n")
+    return user.cluster["node1"], user.cluster["node2"]
+
+
+def test_a_plain_user_whose_login_shell_talks_and_whose_home_lies_deep(user: User) -> None:
+    """Sockets' names are short, so the socket is elsewhere then; what a shell prints is no answer of ours."""
+    nodes = as_plain_user(user)
+    for node in nodes:
+        node.put(f"{PLAIN_HOME}/.bashrc", "echo Welcome to $(hostname)\n")
+    deep = f"{PLAIN_HOME}/{'deep/' * 18}distcomp"
+    user.write("distcomp.toml", f'node_folder = "{deep}"\n')
+    user.tasks("id -un; sleep 0.3", "hostname; sleep 0.3")
+
+    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", "--send", "tasks.txt")
+
+    assert "2 finished" in done.stdout
+    (task, *_) = [row["task_id"] for row in user.json("tasks")]
+    assert user.distcomp("logs", task).stdout == "user\n"
+    for node in nodes:
+        assert node.processes("distcomp") == {}
+        assert node.run("find", "/tmp", "-name", "distcomp-*").stdout == ""
+        node.run("rm", "-rf", f"{PLAIN_HOME}/deep")
+
+
+def test_a_node_whose_home_may_not_be_written_is_left_out(user: User) -> None:
+    first, _ = as_plain_user(user)
+    first.run("sh", "-c", f"mkdir {PLAIN_HOME}/.local && chown root {PLAIN_HOME}/.local")
+    user.tasks("hostname")
+    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", "--send", "tasks.txt")
+    assert f"node1 left out: {PLAIN_HOME}/.local/share: Permission denied" in done.stderr
+    assert "or name a folder elsewhere in the setting `node_folder`" in done.stderr
+    assert "1 finished" in done.stdout
+
+
+def test_a_node_without_disk_is_left_out(user: User) -> None:
+    node = user.cluster["node1"]
+    node.fault("fill")
+    user.tasks("hostname")
+    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt")
+    node.fault("unfill")
+    assert "node1 left out: it has only" in done.stderr
+    assert "1 finished" in done.stdout
+
+
+def test_a_python_that_is_too_old_or_missing_is_said(user: User) -> None:
+    user.write("distcomp.toml", 'node_python = "python3.10"\n')
+    user.tasks("hostname")
+    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", exit_code=1)
+    assert "node[1-3] left out: python3.10 is no Python 3.11 or newer" in done.stderr
+
+
+def test_nodes_may_reach_the_store_over_the_network(user: User) -> None:
+    """Then no way through ssh is held, and the workers have an account of their own."""
+    user.tasks(f"until test -e {FOLDER}/go; do sleep 0.1; done")
+    user.distcomp("nodes", "start", "--hosts", "hosts.txt", "--listen", user.home.address)
+    user.distcomp("submit", "tasks.txt")
+    wait_until(lambda: user.json("status")["counts"]["running"] == 1, "the task runs")
+
+    assert user.home.processes(" -R ") == {}
+    for node in user.nodes:
+        assert (
+            "redis://worker@10.10.1.1:6379/0?password_file=" in node.run("sh", "-c", f"cat {PROJECTS}/*/*.toml").stdout
+        )
+        node.run("touch", f"{FOLDER}/go")
+    wait_until(lambda: user.json("status")["counts"]["finished"] == 1, "its end is reported")
+    assert user.distcomp("nodes", "stop").stdout == "node[1-3]: ended\n"
+    assert [user.left_on(node) for node in user.nodes] == [[], [], []]
