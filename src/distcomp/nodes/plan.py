@@ -101,12 +101,7 @@ def make_plan(
     store = "unix://@SOCKETS@/store" if target else _without_password_file(url)
     if password:
         store += f"{'&' if '?' in store else '?'}password_file=@PROJECT@/password"
-    given = {
-        setting.name: setting.kind.format(getattr(settings, setting.field))
-        for setting in SETTINGS
-        if sources[setting.name] != "default" and setting.name not in _NOT_FOR_NODES
-    }
-    values = {"store": store, "project": settings.project, **given}
+    values = {"store": store, "project": settings.project, **_given(settings, sources)}
     if wishes.cargo:
         values["cwd_map"] = f"{wishes.cargo.root}=@PROJECT@/work"
     return Plan(
@@ -118,6 +113,15 @@ def make_plan(
         target=target,
         wishes=wishes,
     )
+
+
+def _given(settings: Settings, sources: Mapping[str, str]) -> dict[str, str]:
+    """What the user has set here and holds on nodes too."""
+    return {
+        setting.name: setting.kind.format(getattr(settings, setting.field))
+        for setting in SETTINGS
+        if sources[setting.name] != "default" and setting.name not in _NOT_FOR_NODES
+    }
 
 
 def _key(project: str, store: str) -> str:
