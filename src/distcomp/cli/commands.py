@@ -34,7 +34,7 @@ Commands (distcomp COMMAND --help):
   simulate                how long on these nodes, or with more of them
   config                  the settings: show, check
   server                  the project's own store: start, stop, status
-  nodes                   other machines: check, install, start, stop, drain, status, logs, exec
+  nodes                   other machines: check, install, start, stop, drain, status, logs, exec, collect
 
 Options:
   -C DIRECTORY            work in another directory

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distcomp.api.cluster import plan_of
 from distcomp.errors import DistcompError
 from distcomp.nodes.hosts import Host, fold, folded
-from distcomp.nodes.plan import Wishes
+from distcomp.nodes.plan import Plan, Wishes
 from distcomp.nodes.record import NODES_START, NodesRecord
 
 if TYPE_CHECKING:
     from distcomp.nodes.fleet import Fleet, Standing
+    from distcomp.nodes.ssh import Ssh
     from distcomp.project import Project
 
 
@@ -23,9 +25,9 @@ class NoNode(DistcompError):
 
 @contextmanager
 def labour_of(
-    project: Project, hosts: Sequence[Host], wishes: Wishes, say: Callable[[str], None]
+    project: Project, hosts: Sequence[Host], wishes: Wishes, collect: Sequence[str], say: Callable[[str], None]
 ) -> Iterator[Hosted | Elsewhere]:
-    """The nodes, at work; those that cannot are left out, and said.
+    """The nodes, at work; those that cannot are left out, and said. What they made is brought home at the end.
 
     Raises:
         NoNode: none can.
@@ -39,14 +41,42 @@ def labour_of(
             say(f"  {fold(idle)} not among them: distcomp nodes start --hosts FILE")
         yield Elsewhere()
         return
-    with _fleet_of(project, record, hosts, wishes, say) as fleet:
+    with _fleet_of(project, record, hosts, wishes, say) as (fleet, ssh):
         yield Hosted(fleet)
+        if collect:
+            reached = [host for host, standing in fleet.standings().items() if standing.phase != "left out"]
+            for line in bring_home(ssh, plan_of(project, ssh, wishes), reached, collect):
+                say(line)
+
+
+def bring_home(ssh: Ssh, plan: Plan, hosts: Sequence[Host], globs: Sequence[str]) -> Iterator[str]:
+    """Collect files from nodes; what to say about it."""
+    from distcomp.cli import render
+    from distcomp.nodes.collecting import Collecting
+    from distcomp.nodes.ssh import HostTrouble
+
+    collecting = Collecting(ssh, plan, Path(plan.wishes.cwd), globs)
+
+    def collect(host: Host) -> str:
+        try:
+            collecting.collect(host)
+        except HostTrouble as trouble:
+            return trouble.what
+        return ""
+
+    troubles = {host.name: trouble for host, trouble in ssh.on_all(hosts, collect).items() if trouble}
+    harvest = collecting.harvest
+    yield f"{render.number_of(harvest.files, 'file')} collected, {render.size(harvest.size_bytes) or '0 B'}"
+    if harvest.several:
+        yield f"  {harvest.several:,} came from another node too: the newest was kept"
+    for names, trouble in folded(troubles):
+        yield f"  not all from {names}: {trouble}"
 
 
 @contextmanager
 def _fleet_of(
     project: Project, record: NodesRecord, hosts: Sequence[Host], wishes: Wishes, say: Callable[[str], None]
-) -> Iterator[Fleet]:
+) -> Iterator[tuple[Fleet, Ssh]]:
     from distcomp.nodes.fleet import Fleet, Phase
     from distcomp.nodes.ssh import Ssh
 
@@ -67,7 +97,7 @@ def _fleet_of(
                 say(line)
             if not any(standing.phase is Phase.WORKING for standing in standings.values()):
                 raise NoNode("No node can work.", unchanged="Nothing was run; the tasks are in the queue.")
-            yield fleet
+            yield fleet, ssh
         finally:
             fleet.end(drain=False)
             fleet.close()

@@ -125,6 +125,24 @@ def install(names: NodeNames = None, hosts: HostFile = None) -> None:
     _show_answers(_on_nodes(names, hosts, put))
 
 
+def collect(
+    globs: Annotated[list[str], typer.Argument(metavar="GLOB...", help="Files, such as 'out/*.csv' or '**/*.log'.")],
+    hosts: HostFile = None,
+) -> None:
+    """Bring files that tasks made on nodes to the same place here, where --send sent the directory. Run it here."""
+    from distcomp.api.cluster import plan_of
+    from distcomp.cli.hosted import bring_home
+    from distcomp.nodes.plan import Wishes
+    from distcomp.nodes.ssh import Ssh
+
+    with opened_project() as project:
+        chosen = targets(record_of(project), hosts, None)
+        with Ssh(project.settings.ssh, project.settings.connections) as ssh:
+            plan = plan_of(project, ssh, Wishes(str(Path.cwd())))
+            for line in bring_home(ssh, plan, chosen, globs):
+                print(line)
+
+
 def logs(
     node: Annotated[str, typer.Argument(metavar="NODE", help="Its name.")],
     lines: Annotated[int, typer.Option("-n", "--lines", metavar="N", help="How many.")] = 50,

@@ -28,7 +28,7 @@ nodes = new_app(cls=LightGroup, no_args_is_help=True)
 
 @nodes.callback()
 def _nodes() -> None:
-    """Machines that are reached over ssh: check, install, start, stop, drain, status, logs, exec."""
+    """Machines that are reached over ssh: check, install, start, stop, drain, status, logs, exec, collect."""
 
 
 @with_flags
@@ -183,5 +183,6 @@ def status(as_json: AsJson = False) -> None:
 nodes.command("start", cls=LightCommand)(start)
 nodes.command("check", cls=LightCommand)(nodeasking.check)
 nodes.command("install", cls=LightCommand)(nodeasking.install)
+nodes.command("collect", cls=LightCommand)(nodeasking.collect)
 nodes.command("logs", cls=LightCommand)(nodeasking.logs)
 nodes.command("exec", cls=TakesCommand)(nodeasking.exec_)

@@ -33,6 +33,10 @@ Listen = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS[:PORT]", help="Nodes reach the store at this address of ours, not through ssh."),
 ]
+Collect = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Bring these files back from nodes at the end, such as 'out/*.csv'."),
+]
 NodeNames = Annotated[
     list[str] | None, typer.Argument(metavar="[NODE]...", help="Which: names or node[1-3].  [default: all known]")
 ]

@@ -19,6 +19,7 @@ from distcomp.cli.commands import TakesCommand, words_after_dashes
 from distcomp.cli.opening import opened, parse_settings
 from distcomp.cli.options import (
     AsJson,
+    Collect,
     HostFile,
     Listen,
     MaxTasks,
@@ -28,6 +29,7 @@ from distcomp.cli.options import (
     WishFlags,
     with_flags,
 )
+from distcomp.cli.usage import BadUsage
 from distcomp.errors import StoreUnavailable
 from distcomp.model import State
 
@@ -72,6 +74,7 @@ def run(
     hosts: HostFile = None,
     slurm: SlurmWorkers = None,
     listen: Listen = None,
+    collect: Collect = None,
     *,
     wishes: WishFlags,
     as_json: AsJson = False,
@@ -87,7 +90,9 @@ def run(
     from distcomp.nodes.hosts import read_hosts
 
     settings = parse_settings(set_, max_tasks=max_tasks, listen=listen)
-    nodes = None if hosts is None else (read_hosts(hosts), wishes.wishes(flags.cwd))
+    if collect and not wishes.send:
+        raise BadUsage("--collect is for what is made where files are sent: with --send.")
+    nodes = None if hosts is None else (read_hosts(hosts), wishes.wishes(flags.cwd), collect or ())
     words = words_after_dashes(ctx)
     with opened(create=True, settings=settings) as client:
         submitted = None
@@ -110,7 +115,7 @@ class Run:
         client: of the project.
         submitted: whose jobs; None for all that is in the queue.
         settings: for the worker.
-        nodes: where to run, and what is wanted of those hosts; None: here.
+        nodes: where to run, and what is wanted of those hosts, and which files are collected; None: here.
         slurm: how many workers to run in Slurm instead.
     """
 
@@ -119,7 +124,7 @@ class Run:
         client: Client,
         submitted: Submitted | None,
         settings: Mapping[str, object],
-        nodes: tuple[Sequence[Host], Wishes] | None = None,
+        nodes: tuple[Sequence[Host], Wishes, Sequence[str]] | None = None,
         slurm: int | None = None,
     ) -> None:
         from distcomp.cli.progress import ProgressLine

@@ -59,10 +59,14 @@ def has(work: Path, path: str, entry: list[Any], notes: dict[str, Note]) -> bool
     if note is None or note[0] != entry[3] or note[3] != entry[1]:
         return False
     try:
-        found = (work / path).stat()
+        return has_not_changed(note, (work / path).stat())
     except OSError:
         return False
-    return [found.st_size, found.st_mtime_ns] == note[1:3]
+
+
+def has_not_changed(note: Note | None, found: os.stat_result) -> bool:
+    """Whether a file is as it was sent."""
+    return note is not None and [found.st_size, found.st_mtime_ns] == note[1:3]
 
 
 def take(work: Path, path: str, entry: list[Any], payload: BinaryIO) -> Note:
