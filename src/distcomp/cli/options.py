@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
@@ -17,6 +17,7 @@ from distcomp.errors import BadInput, Fault
 if TYPE_CHECKING:
     from distcomp.api import Filter, SubmitOptions
     from distcomp.model import State, TaskSpec
+    from distcomp.nodes.hosts import Host
     from distcomp.nodes.plan import Wishes
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -32,10 +33,6 @@ SlurmWorkers = Annotated[
 Listen = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS[:PORT]", help="Nodes reach the store at this address of ours, not through ssh."),
-]
-Collect = Annotated[
-    list[str] | None,
-    typer.Option(metavar="GLOB", help="Bring these files back from nodes at the end, such as 'out/*.csv'."),
 ]
 NodeNames = Annotated[
     list[str] | None, typer.Argument(metavar="[NODE]...", help="Which: names or node[1-3].  [default: all known]")
@@ -165,6 +162,32 @@ class SubmitFlags:
         from distcomp.cli.submitting import submit_options
 
         return submit_options(self, is_plain=is_plain, retry_failed=retry_failed)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AwayFlags:
+    """Where to run, if not here."""
+
+    hosts: HostFile = None
+    listen: Listen = None
+    collect: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Bring these files back from nodes at the end, such as 'out/*.csv'."),
+    ] = None
+
+    def nodes(self, wishes: WishFlags, cwd: Path | None) -> tuple[Sequence[Host], Wishes, Sequence[str]] | None:
+        """The hosts, what is wanted of them, and which files are collected; None: it runs here.
+
+        Raises:
+            BadInput: a file has faults, or cannot be used.
+            BadUsage: the flags do not go together.
+        """
+        from distcomp.cli.usage import BadUsage
+        from distcomp.nodes.hosts import read_hosts
+
+        if self.collect and not wishes.send:
+            raise BadUsage("--collect is for what is made where files are sent: with --send.")
+        return None if self.hosts is None else (read_hosts(self.hosts), wishes.wishes(cwd), self.collect or ())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

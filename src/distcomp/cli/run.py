@@ -19,9 +19,7 @@ from distcomp.cli.commands import TakesCommand, words_after_dashes
 from distcomp.cli.opening import opened, parse_settings
 from distcomp.cli.options import (
     AsJson,
-    Collect,
-    HostFile,
-    Listen,
+    AwayFlags,
     MaxTasks,
     SetSetting,
     SlurmWorkers,
@@ -29,7 +27,6 @@ from distcomp.cli.options import (
     WishFlags,
     with_flags,
 )
-from distcomp.cli.usage import BadUsage
 from distcomp.errors import StoreUnavailable
 from distcomp.model import State
 
@@ -71,11 +68,9 @@ def run(
     ] = None,
     max_tasks: MaxTasks = None,
     set_: SetSetting = None,
-    hosts: HostFile = None,
     slurm: SlurmWorkers = None,
-    listen: Listen = None,
-    collect: Collect = None,
     *,
+    away: AwayFlags,
     wishes: WishFlags,
     as_json: AsJson = False,
 ) -> None:
@@ -87,12 +82,9 @@ def run(
     Exit code: 0 all finished, 1 some failed or cannot run, 2 wrong input, 130 interrupted.
     """
     from distcomp.cli import submitting, summary
-    from distcomp.nodes.hosts import read_hosts
 
-    settings = parse_settings(set_, max_tasks=max_tasks, listen=listen)
-    if collect and not wishes.send:
-        raise BadUsage("--collect is for what is made where files are sent: with --send.")
-    nodes = None if hosts is None else (read_hosts(hosts), wishes.wishes(flags.cwd), collect or ())
+    settings = parse_settings(set_, max_tasks=max_tasks, listen=away.listen)
+    nodes = away.nodes(wishes, flags.cwd)
     words = words_after_dashes(ctx)
     with opened(create=True, settings=settings) as client:
         submitted = None
