@@ -77,6 +77,13 @@ def test_the_line_does_not_depend_on_how_long_ago_the_last_look_was() -> None:
     assert line_bytes(replace(NODE, growth_bytes=20 * GIB, since_s=1.0), LIMITS) == 3 * GIB
 
 
+def test_a_look_right_after_another_does_not_see_growth_without_end() -> None:
+    """50 MiB in a millisecond are not 50 GiB in a second: they would send everybody back."""
+    soon = replace(NODE, growth_bytes=50 * 2**20, since_s=0.001)
+    assert line_bytes(soon, LIMITS) == GIB
+    assert line_bytes(soon, replace(LIMITS, keep_free_bytes=0)) == 150 * 2**20
+
+
 def test_memory_that_others_give_back_does_not_lower_the_line() -> None:
     assert line_bytes(replace(NODE, growth_bytes=-9 * GIB), LIMITS) == GIB
 

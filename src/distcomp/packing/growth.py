@@ -73,7 +73,7 @@ def trend_bytes_per_s(before: float, growth_bytes: int, since_s: float, horizon_
 
 def line_bytes(use: NodeUse, limits: NodeLimits) -> int:
     """Memory to keep free: the setting, or what will be taken before anybody can act on the next look."""
-    taken_bytes = limits.tuning.lookahead * max(0, use.growth_bytes) / max(use.since_s, 1e-3) * limits.tuning.react_s
+    taken_bytes = limits.tuning.lookahead * _rate_bytes_per_s(use, limits) * limits.tuning.react_s
     return max(limits.keep_free_bytes, int(taken_bytes))
 
 
@@ -92,5 +92,14 @@ def look_interval_s(use: NodeUse, loads: Sequence[Load], limits: NodeLimits) -> 
     if use.is_stalled or any(load.is_new or load.is_dying for load in loads):
         return tuning.near_s
     free_bytes = max(0, use.memory.available_bytes - line_bytes(use, limits))
-    rate = max(use.growth_bytes / max(use.since_s, 1e-3), limits.cores * tuning.fill_bytes_per_s)
+    rate = max(_rate_bytes_per_s(use, limits), limits.cores * tuning.fill_bytes_per_s)
     return min(tuning.far_s, max(tuning.near_s, free_bytes / rate / 2))
+
+
+def _rate_bytes_per_s(use: NodeUse, limits: NodeLimits) -> float:
+    """How fast use grows now.
+
+    A look right after another tells of no shorter time than looks are apart: what it finds may have been taken over all
+    of that, and some megabytes in a millisecond would be tens of gigabytes in a second.
+    """
+    return max(0, use.growth_bytes) / max(use.since_s, limits.tuning.near_s)
