@@ -18,10 +18,10 @@ def test_what_is_left_is_like_what_has_finished(kept: Sandbox) -> None:
 
     kept.write("more.txt", "".join(f"sleep 1000{number}\n" for number in range(200)))
     kept.distcomp("submit", "more.txt", "--plain")
-    left = kept.json("simulate", "--nodes", "1x100M/1", "--more", "3x100M/1")
+    left = kept.json("simulate", "--nodes", "1x1G/1", "--more", "3x1G/1")
     assert left["workload"] == "200 tasks left, taken to be like the 4 that have finished"
     now, then = left["rows"]
-    assert (now["nodes"], then["nodes"]) == ("1x100 MiB/1", "4x100 MiB/1")
+    assert (now["nodes"], then["nodes"]) == ("1x1 GiB/1", "4x1 GiB/1")
     assert now["is_complete"]
     assert 2 < now["makespan_s"] / then["makespan_s"] < 5
     assert now["bound_s"] <= now["makespan_s"]

@@ -13,6 +13,9 @@ from distcomp.simulate.workload import NodeSpec, Point, Task
 MOST_TASKS = 20_000
 """Of more tasks every second, third, ... is taken: what differs is the tail, which is short then."""
 
+BROKEN_OFF = 1000.0
+"""Tasks that mostly wait, for others or for a disk, take many times the bound, as no more than a few share a core."""
+
 _LEAST_WALL_S = 1e-3
 _RISEN = 0.95
 _PERCENT = 100
@@ -110,5 +113,5 @@ def forecast(
 
 
 def _forecast(tasks: Sequence[Task], nodes: tuple[NodeSpec, ...], policy: PolicyChoice | str, stride: int) -> Forecast:
-    report = simulate(tasks, nodes, policy)
+    report = simulate(tasks, nodes, policy, broken_off=BROKEN_OFF)
     return Forecast(nodes, report.makespan_s * stride, report, stride)

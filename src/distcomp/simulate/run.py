@@ -64,12 +64,14 @@ def simulate(
     policy: PolicyChoice | str = "cheapest",
     seed: int = 0,
     tasks_per_node: int = 200,
+    broken_off: float = BROKEN_OFF,
 ) -> Report:
     """Run a workload, all there from the start, on nodes.
 
     Args:
         workload: tasks, or the name of a family (families.py), made for the first node with this seed.
         policy: one of POLICIES, or a choice made by `ours`.
+        broken_off: after so many times the lower bound.
 
     Raises:
         ValueError: no such family.
@@ -79,5 +81,5 @@ def simulate(
     if isinstance(workload, str):
         workload = family(workload, tasks_per_node * len(nodes), seed, nodes[0])
     tasks = choice.prepare(workload) if choice.prepare else workload
-    until_s = BROKEN_OFF * lower_bound_s(tasks, nodes)
+    until_s = broken_off * lower_bound_s(tasks, nodes)
     return Simulation(tasks, nodes, choice.make).run(until_s)
