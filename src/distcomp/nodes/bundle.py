@@ -50,7 +50,10 @@ def pack_own() -> Bundle:
     Raises:
         DistcompError: a requirement is not installed, so this distcomp is broken.
     """
-    return pack(dict(_own_files()))
+    files = dict(own_files())
+    for found in required():
+        files.update(_files_of(found))
+    return pack(files)
 
 
 def pack(files: dict[str, bytes]) -> Bundle:
@@ -69,14 +72,13 @@ def pack(files: dict[str, bytes]) -> Bundle:
     return Bundle(f"{distcomp.__version__}-{sha256[:_NAME_DIGITS]}", sha256, content)
 
 
-def _own_files() -> Iterator[tuple[str, bytes]]:
+def own_files() -> Iterator[tuple[str, bytes]]:
+    """Distcomp itself, and what starts it."""
     yield "__main__.py", _MAIN
     package = Path(distcomp.__file__).parent
     for path in package.rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
             yield f"distcomp/{path.relative_to(package).as_posix()}", path.read_bytes()
-    for found in required():
-        yield from _files_of(found)
 
 
 def _files_of(found: Distribution) -> Iterator[tuple[str, bytes]]:

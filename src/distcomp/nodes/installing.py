@@ -9,6 +9,7 @@ from threading import Lock
 
 from distcomp.nodes.bundle import Bundle, own_suffix, pack_own
 from distcomp.nodes.call import call
+from distcomp.nodes.foreign import Target, pack_foreign
 from distcomp.nodes.hosts import Host
 from distcomp.nodes.plan import Plan
 from distcomp.nodes.ssh import HostTrouble, Ssh
@@ -27,6 +28,7 @@ class Facts:
     version: tuple[int, ...]
     suffix: str
     platform: str
+    glibc: list[int]
     hostname: str
     machine: str
     now_s: float
@@ -39,25 +41,41 @@ class Facts:
 
 
 class Bundles:
-    """Archives of distcomp, each made once, when a node needs it. Thread-safe."""
+    """Archives of distcomp, one for each kind of Python, each made once, when a node needs it. Thread-safe.
 
-    def __init__(self, pack_ours: Callable[[], Bundle] = pack_own) -> None:
-        self._pack_ours = pack_ours
+    Args:
+        pack_ours: makes that for Pythons like ours.
+        pack_other: makes that for another kind.
+    """
+
+    def __init__(
+        self, pack_ours: Callable[[], Bundle] = pack_own, pack_other: Callable[[Target], Bundle] = pack_foreign
+    ) -> None:
+        self._pack_ours, self._pack_other = pack_ours, pack_other
         self._lock = Lock()
-        self._own: Bundle | None = None
+        self._made: dict[str, Bundle | HostTrouble] = {}
 
     def fitting(self, facts: Facts) -> Bundle:
         """The one that runs on a node.
 
         Raises:
-            HostTrouble: there is none.
+            HostTrouble: it cannot be made.
         """
-        if facts.suffix != own_suffix():
-            raise HostTrouble(f"its Python is another one ({facts.suffix}, here {own_suffix()})")
         with self._lock:
-            if self._own is None:
-                self._own = self._pack_ours()
-            return self._own
+            if facts.suffix not in self._made:
+                try:
+                    self._made[facts.suffix] = self._make(facts)
+                except HostTrouble as trouble:
+                    self._made[facts.suffix] = trouble
+            made = self._made[facts.suffix]
+        if isinstance(made, HostTrouble):
+            raise HostTrouble(made.what, next_step=made.next_step)
+        return made
+
+    def _make(self, facts: Facts) -> Bundle:
+        if facts.suffix == own_suffix():
+            return self._pack_ours()
+        return self._pack_other(Target(facts.version, facts.platform.rpartition("-")[2], tuple(facts.glibc)))
 
 
 def look(ssh: Ssh, host: Host, plan: Plan) -> Facts:

@@ -20,6 +20,7 @@ def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:  # noqa: ARG
         "version": list(sys.version_info[:3]),
         "suffix": sysconfig.get_config_var("EXT_SUFFIX") or "",
         "platform": sysconfig.get_platform(),
+        "glibc": glibc(),
         "hostname": socket.gethostname(),
         "machine": machine(),
         "now_s": time.time(),
@@ -30,6 +31,15 @@ def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:  # noqa: ARG
         "programs": finished(folder / "programs"),
         "paths": {path: Path(path).expanduser().exists() for path in ask.get("paths", ())},
     }
+
+
+def glibc() -> list[int]:
+    """Its version; nothing where the C library is another one."""
+    try:
+        name, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
+        return [int(part) for part in version.split(".")] if name == "glibc" else []
+    except ValueError:
+        return []
 
 
 def machine() -> str:
