@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_output: str
     min_free_disk_bytes: int
     lease_s: float
+    abandon_after_s: float
     log_level: str
     cwd_map: tuple[str, str] | tuple[()]
     ssh: str
@@ -274,6 +275,13 @@ SETTINGS = (
         "10s",
         "a worker silent for so long counts as dead, and its tasks run again",
         Applies.WORKER,
+    ),
+    Setting(
+        "abandon_after",
+        "abandon_after_s",
+        _duration(),
+        "0",
+        "an idle worker whose store has not answered for so long leaves; 0: never. On nodes over ssh 1h if not set",
     ),
     Setting(
         "log_level",

@@ -83,6 +83,19 @@ def test_a_run_that_was_killed_goes_on_with_the_same_command(user: User) -> None
     assert [user.left_on(node) for node in user.nodes] == [[], [], []]
 
 
+@pytest.mark.timeout(200)
+def test_workers_that_nobody_comes_back_for_leave_and_lose_nothing(user: User) -> None:
+    user.write("distcomp.toml", 'abandon_after = "2s"\n')
+    user.tasks(*(f"sleep 0.5; echo {number}" for number in range(60)))
+    run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
+    wait_until(lambda: finished(user) > 3, "work goes on", SOON_S)
+
+    user.home.kill(run)
+
+    wait_until(lambda: not any(n.processes(" worker --node") for n in user.nodes), "the workers leave", SOON_S)
+    assert "60 finished" in user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt").stdout
+
+
 def test_ctrl_c_ends_a_run_when_what_runs_has_ended(user: User) -> None:
     user.tasks(*(f"sleep 0.5; echo {number}" for number in range(200)))
     run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")

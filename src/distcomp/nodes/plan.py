@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # What concerns this machine alone.
 _NOT_FOR_NODES = {"store", "fsync", "listen", "project", "interpreter"}
 _NOT_FOR_NODES |= {"ssh", "connections", "node_folder", "node_python"}
+ABANDON_AFTER = "1h"
 DIRECTORY = "directory"
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 
@@ -101,7 +102,7 @@ def make_plan(
     store = "unix://@SOCKETS@/store" if target else _without_password_file(url)
     if password:
         store += f"{'&' if '?' in store else '?'}password_file=@PROJECT@/password"
-    values = {"store": store, "project": settings.project, **_given(settings, sources)}
+    values = {"store": store, "project": settings.project, "abandon_after": ABANDON_AFTER, **_given(settings, sources)}
     if wishes.cargo:
         values["cwd_map"] = f"{wishes.cargo.root}=@PROJECT@/work"
     return Plan(

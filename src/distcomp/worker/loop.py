@@ -196,6 +196,7 @@ class Worker:
         self._move_fence(memory, limits)
         self._relieve_pressure()
         self._give_back_unstarted(now_s)
+        self._leave_if_abandoned()
         self._most = len(self._running) + self._room(self._loads()).attempts
         interval_s = packing.look_interval_s(self._use(), self._loads(), limits) if running else QUIET_LOOK_S
         self._look_at_s = now_s + interval_s
@@ -224,6 +225,13 @@ class Worker:
             ),
             self._outlook.meter.use,
         )
+
+    def _leave_if_abandoned(self) -> None:
+        """On a machine of somebody else's, nobody may ever come back for us. What ended is kept on its disk."""
+        abandon_after_s = self._outlook.settings.abandon_after_s
+        if abandon_after_s and not self._running and self._courier.away_s() > abandon_after_s:
+            log.warning("the store has not answered for %.0f s, and nothing runs: leaving", self._courier.away_s())
+            self.stop(Stop.DRAIN)
 
     def _relieve_pressure(self) -> None:
         for returned in packing.relieve_pressure(self._use(), self._loads(), self._outlook.limits):
