@@ -61,7 +61,7 @@ class Courier:
         self._due_s: float | None = None
         self._renew_at_s = self._reap_at_s = 0.0
         self._may_begin_life, self._is_stopping = threading.Event(), False
-        self._away_since_s: float | None = None
+        self.away_since_s: float | None = None  # since when the store has not answered
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
 
     # For the worker's thread
@@ -135,11 +135,6 @@ class Courier:
         """After a lost lease: nothing of the old life runs any more, so a new one may claim."""
         self._may_begin_life.set()
 
-    def away_s(self) -> float:
-        """For how long the store has not answered."""
-        since_s = self._away_since_s
-        return 0.0 if since_s is None else self._clock.monotonic_s() - since_s
-
     def is_delivered(self) -> bool:
         """Has the store taken all reports?"""
         with self._changed:
@@ -180,12 +175,12 @@ class Courier:
             settlements, room, is_last = self._next_trip()
             try:
                 self._travel(settlements, room)
-                retry_s, self._away_since_s = RETRY_FIRST_S, None
+                retry_s, self.away_since_s = RETRY_FIRST_S, None
                 if is_last:
                     self._leave()
                     return
             except StoreUnavailable as error:
-                self._away_since_s = self._away_since_s or self._clock.monotonic_s()
+                self.away_since_s = self.away_since_s or self._clock.monotonic_s()
                 log.warning("%s Attempts go on; trying again in %.2g s.", error, retry_s)
                 self._disconnect()
                 if not self._wait_to_retry(retry_s):

@@ -229,8 +229,11 @@ class Worker:
     def _leave_if_abandoned(self) -> None:
         """On a machine of somebody else's, nobody may ever come back for us. What ended is kept on its disk."""
         abandon_after_s = self._outlook.settings.abandon_after_s
-        if abandon_after_s and not self._running and self._courier.away_s() > abandon_after_s:
-            log.warning("the store has not answered for %.0f s, and nothing runs: leaving", self._courier.away_s())
+        since_s = self._courier.away_since_s
+        if not abandon_after_s or self._running or since_s is None:
+            return
+        if self._clock.monotonic_s() - since_s > abandon_after_s:
+            log.warning("the store has not answered for %.0f s, and nothing runs: leaving", abandon_after_s)
             self.stop(Stop.DRAIN)
 
     def _relieve_pressure(self) -> None:
