@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retries: int
     retry_backoff_s: float
     poison_after: int
+    quarantine_after: int
     max_tasks: int
     cores: float
     memory_bytes: int
@@ -235,6 +236,13 @@ SETTINGS = (
         "3",
         "a task that was running on so many nodes as they died fails",
         Applies.WORKER,
+    ),
+    Setting(
+        "quarantine_after",
+        "quarantine_after",
+        _count(0),
+        "10",
+        "a node where so many attempts failed in a row, while others did better, is given nothing; 0: never",
     ),
     Setting(
         "max_tasks",

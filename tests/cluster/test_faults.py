@@ -23,9 +23,9 @@ def open_gate(field: Field, *nodes: str, gate: str = "gate") -> None:
 
 def see_that_it_takes_part(field: Field, node: str) -> None:
     """More tasks than the others have room for, none of which ends before this node has some."""
-    field.submit(12, work=AT_THE_GATE)
+    field.submit(12, work=AT_ANOTHER_GATE)
     wait_until(lambda: field.held_by(node) > 0, f"{node} takes part again")
-    open_gate(field, "node1", "node2", "node3")
+    open_gate(field, "node1", "node2", "node3", gate="another")
 
 
 def test_a_quiet_run(cluster: Cluster, field: Field) -> None:
@@ -241,3 +241,20 @@ def test_two_projects_on_the_same_nodes(cluster: Cluster, store: Store) -> None:
     cluster["node1"].heal()
     for field in fields:
         field.check()
+
+
+def test_a_node_that_fails_alone_is_given_nothing_more(cluster: Cluster, store: Store) -> None:
+    """A file that every task needs is missing there. Without any retries, not one task is charged for it."""
+    field = Field(cluster, store, lease="2s", retries=0)
+    open_gate(field, "node2", "node3")
+    field.write_tasks(60, sleep_s=0.3, first="test -e gate || exit 3; ")
+    field.start_workers(cluster.nodes[1:])
+    field.distcomp("submit", "tasks.txt")
+    field.wait_for_finished(60)
+    [bad] = [worker for worker in field.shown("workers") if worker["state"] == "quarantined"]
+    assert bad["node"] == "node1"
+    assert "failed here, while other nodes did better" in bad["note"]
+    open_gate(field, "node1")
+    field.release("node1")
+    see_that_it_takes_part(field, "node1")
+    field.check()

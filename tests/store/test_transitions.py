@@ -519,7 +519,7 @@ def test_events_tell_what_happened_and_wait(store: Store, reading: Reading) -> N
 
 
 def test_every_script_is_a_method_and_a_row_of_the_state_machine() -> None:
-    in_submission = {"finish", "fail", "retry_later", "give_back"}
+    in_submission = {"finish", "fail", "retry_later", "give_back", "quarantine"}
     for name in script_names():
         assert name in in_submission or hasattr(Store, name), name
     table = (Path(__file__).parents[2] / "docs/state-machine.md").read_text()

@@ -327,6 +327,10 @@ class Client:
         """Remove tasks that have ended, with their results. Takes full ids."""
         return views.changes(self._connected().forget(task_ids))
 
+    def release(self, nodes: Sequence[str]) -> int:
+        """Give tasks again to nodes in quarantine, by exact name. How many had been."""
+        return self._connected().release(nodes)
+
     def ids(self, wanted: Filter) -> Iterator[str]:
         """Ids of tasks, for `retry`, `cancel` and `forget`."""
         return (task.task_id for task in self.tasks(wanted))

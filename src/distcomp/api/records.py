@@ -154,7 +154,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     """One worker, as it last said of itself.
 
-    `state` is "working", "draining", "waiting" (and `note` says for what) or "silent". `max_attempts` is how many it
+    `state` is "working", "draining", "waiting" (and `note` says for what), "silent", or "quarantined": only its node
+    fails, and it is given nothing until it is released. `max_attempts` is how many it
     would run at once now, and the room is for tasks of known need. `why_short` is what becomes of its memory;
     `why_full` why it starts nothing at all, "" when it does. `lease_left_s` is negative when it is overdue.
     """

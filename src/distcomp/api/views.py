@@ -55,8 +55,8 @@ def worker(record: WorkerRecord) -> WorkerView:
     return WorkerView(
         worker=record.worker,
         node=facts.node,
-        state="silent" if record.lease_left_s < 0 else facts.state,
-        note=facts.note,
+        state="silent" if record.lease_left_s < 0 else "quarantined" if record.quarantine else facts.state,
+        note=record.quarantine or facts.note,
         pid=facts.pid,
         version=facts.version,
         started_at_ms=facts.started_at_ms,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from distcomp.cli import nodeasking, render
 from distcomp.cli.commands import LightCommand, LightGroup, TakesCommand, new_app
-from distcomp.cli.opening import opened_project, parse_settings
+from distcomp.cli.opening import opened, opened_project, parse_settings
 from distcomp.cli.options import AsJson, HostFile, Listen, NodeNames, SetSetting, WishFlags, with_flags
 from distcomp.cli.terminal import paint
 
@@ -178,6 +178,16 @@ def status(as_json: AsJson = False) -> None:
         print(line)
     if not is_attended and any(row["phase"] == "unattended" for row in rows):
         print("nobody attends to them: workers that run keep their results; `distcomp nodes start` goes on")
+
+
+@nodes.command(cls=LightCommand)
+def clear(
+    names: Annotated[list[str], typer.Argument(metavar="NODE...", help="As `distcomp workers` names them.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give tasks again to nodes that are in quarantine, as they failed alone."""
+    with opened() as client:
+        render.show(client.release(names), as_json, lambda number: [f"{number} released from quarantine"])
 
 
 nodes.command("start", cls=LightCommand)(start)

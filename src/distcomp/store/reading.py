@@ -27,6 +27,8 @@ class WorkerFacts(msgspec.Struct, frozen=True):
         room_memory_bytes, room_cores: for tasks of known need.
         why_short: what becomes of the memory, for people.
         why_full: why it starts nothing, not even a task of unknown need; "" when it does.
+        failures_in_a_row: attempts that failed by their exit with no success between them.
+        last_finish_ago_s: since an attempt has succeeded; -1: none has.
     """
 
     node: str
@@ -46,6 +48,8 @@ class WorkerFacts(msgspec.Struct, frozen=True):
     room_cores: float = 0
     why_short: str = ""
     why_full: str = ""
+    failures_in_a_row: int = 0
+    last_finish_ago_s: float = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,12 @@ class TaskRecord:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
-    """One worker; `lease_left_s` is negative when it is overdue."""
+    """One worker; `lease_left_s` is negative when it is overdue. `quarantine` is why it is given nothing, or ""."""
 
     worker: str
     facts: WorkerFacts
     lease_left_s: float
+    quarantine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,20 +158,22 @@ class Reading:
 
     def workers(self) -> list[WorkerRecord]:
         """All workers that hold a lease or have not been reaped, by name."""
-        leases, facts, time = self._wire.exchange(
+        leases, facts, quarantined, time = self._wire.exchange(
             [
                 ("ZRANGE", self._wire.key("leases"), 0, -1, "WITHSCORES"),
                 ("HGETALL", self._wire.key("workers")),
+                ("HGETALL", self._wire.key("quarantined")),
                 ("TIME",),
             ]
         )
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
-        said = _pairs(facts)
+        said, reasons = _pairs(facts), _pairs(quarantined)
         records = [
             WorkerRecord(
                 worker.decode(),
                 msgspec.json.decode(said.get(worker, b'{"node":""}'), type=WorkerFacts),
                 (float(lease) - now_ms) / 1000,
+                reasons.get(worker, b"").decode(),
             )
             for worker, lease in _pairs(leases).items()
         ]

@@ -51,4 +51,21 @@ class GiveBack(Settlement, frozen=True):
     need_bytes: int = 0
 
 
-AnySettlement = Finish | Fail | RetryLater | GiveBack
+class Suspect(Settlement, frozen=True):
+    """No attempt, but what many say of their node: failed -> todo, uncharged, if only this node fails.
+
+    Args:
+        worker, node: whose attempts fail one after another.
+        reason: for people.
+        span_s: how long nothing has succeeded there.
+        failed: id of the task of each attempt that failed there since.
+    """
+
+    worker: str
+    node: str
+    reason: str
+    span_s: float
+    failed: tuple[str, ...]
+
+
+AnySettlement = Finish | Fail | RetryLater | GiveBack | Suspect

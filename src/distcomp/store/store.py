@@ -13,7 +13,7 @@ from distcomp.errors import LeaseLost, StoreRefused
 from distcomp.model import Claim, JobContext, NodeRoom, Outcome, State, TaskSpec, Use
 from distcomp.packing import starvation
 from distcomp.store.chunks import ChunkCache, Place
-from distcomp.store.settlements import AnySettlement, Fail, Finish, GiveBack, RetryLater
+from distcomp.store.settlements import AnySettlement, Fail, Finish, GiveBack, RetryLater, Suspect
 from distcomp.store.submission import Submission
 from distcomp.store.wire import Argument, Command, Wire
 
@@ -189,6 +189,10 @@ class Store:
         """Return the tasks of workers whose lease has ended: running -> todo; -> failed for poison. How many."""
         return int(self.wire.run_script("reap", self._lease_ms(), self.limits.poison_nodes))
 
+    def release(self, workers: Sequence[str]) -> int:
+        """Give these workers tasks again, after a Suspect that counted. How many had been in quarantine."""
+        return int(self.wire.run_script("release", *workers)) if workers else 0
+
     def settle_and_claim(
         self, name: WorkerName, settlements: Sequence[AnySettlement], room: NodeRoom | None
     ) -> tuple[list[str], Claimed]:
@@ -274,7 +278,9 @@ def _grouped(settlements: Sequence[AnySettlement]) -> dict[str, tuple[list[Argum
     for position, settlement in enumerate(settlements):
         script, extra = _script_and_args(settlement)
         args, positions = groups.setdefault(script, ([], []))
-        args += (bytes.fromhex(settlement.task_id), settlement.token, *extra)
+        if not isinstance(settlement, Suspect):
+            args += (bytes.fromhex(settlement.task_id), settlement.token)
+        args += extra
         positions.append(position)
     return groups
 
@@ -292,6 +298,8 @@ def _script_and_args(settlement: AnySettlement) -> tuple[str, tuple[Argument, ..
         case GiveBack(cause=cause, outcome=outcome, need_bytes=need_bytes):
             assert outcome is not None
             return "give_back", (cause, *_times_ms(outcome), _encoded(outcome), need_bytes)
+        case Suspect(worker=worker, node=node, reason=reason, span_s=span_s, failed=failed):
+            return "quarantine", (worker, node, reason, f"{span_s:.3f}", b"".join(map(bytes.fromhex, failed)))
 
 
 def _times_ms(outcome: Outcome) -> tuple[int, int]:

@@ -18,13 +18,14 @@ from distcomp.runner.attempt import Ended, NodeRefused, RunningAttempt
 from distcomp.runner.fence import Fence
 from distcomp.runner.runner import Runner
 from distcomp.runner.wakeup import Wakeup
-from distcomp.store.settlements import AnySettlement, Fail, Finish, GiveBack, RetryLater
+from distcomp.store.settlements import AnySettlement, Fail, Finish, GiveBack, RetryLater, Suspect
 from distcomp.store.store import Proof
 from distcomp.worker.courier import Courier
 from distcomp.worker.looks import Looks, known_bytes_of, load_to_come
 from distcomp.worker.news import News
 from distcomp.worker.outlook import Outlook
 from distcomp.worker.pace import Pace
+from distcomp.worker.streak import Streak
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class Worker:
         self._runner, self._courier, self._outlook = runner, courier, outlook
         self._wakeup, self._clock = wakeup, clock
         self._pace = Pace()
+        self._streak = Streak(clock.monotonic_s)
         self._running: dict[str, RunningAttempt] = {}
         self._backlog: deque[Waiting] = deque()
         self._looks = Looks(clock)
@@ -146,6 +148,7 @@ class Worker:
             claim, outcome = ended.attempt.claim, ended.outcome
             del self._running[claim.task_id]
             self._pace.note(outcome.usage, is_crowded=self._outlook.is_crowded)
+            self._streak.note(claim.task_id, outcome)
             # What was taken from us is not ours to report.
             if outcome.cause not in (Cause.LOST, Cause.CANCELLED):
                 settlement, has_outgrown_node = self._verdict(ended), self._has_outgrown_node(ended)
@@ -203,6 +206,15 @@ class Worker:
         if now_s >= self._say_at_s:
             self._say_at_s = now_s + SAY_S
             self._say()
+            self._suspect_node()
+
+    def _suspect_node(self) -> None:
+        """Ask to be given nothing more, when attempts fail one after another: it is granted if others do better."""
+        failed = self._streak.failed
+        if self._streak.is_long(self._outlook.settings.quarantine_after):
+            reason = f"{len(failed)} attempts in a row failed here, while other nodes did better"
+            node, span_s = self._outlook.node, self._streak.lasts_s
+            self._courier.report(Suspect("", 0, node, node, reason, span_s, tuple(failed)))
 
     def _move_fence(self, memory: NodeMemory, limits: packing.NodeLimits) -> None:
         """To where a part of what is to be kept free is left, for those outside to grow until the next look."""
@@ -222,6 +234,7 @@ class Worker:
                 is_draining=self._stop is not Stop.NOT,
                 room=packing.room(use, loads, limits),
                 why=(packing.memory_text(use, loads, limits), packing.obstacle(use, loads, limits, 0)),
+                streak=self._streak,
             ),
             self._outlook.meter.use,
         )

@@ -130,11 +130,11 @@ class Field:
         self.write_tasks(tasks, sleep_s, work)
         self.distcomp("submit", "tasks.txt")
 
-    def write_tasks(self, tasks: int, sleep_s: float = 0, work: str = "sleep {sleep_s}") -> None:
-        """The file tasks.txt, of so many more tasks."""
+    def write_tasks(self, tasks: int, sleep_s: float = 0, work: str = "sleep {sleep_s}", first: str = "") -> None:
+        """The file tasks.txt, of so many more tasks; `first` is what each does at first."""
         numbers = range(self._tasks, self._tasks + tasks)
         work = work.format(sleep_s=sleep_s)
-        lines = (f"shell:0:0:0:{TASK.format(n=n, square=n * n, work=work)}\n" for n in numbers)
+        lines = (f"shell:0:0:0:{first}{TASK.format(n=n, square=n * n, work=work)}\n" for n in numbers)
         self.store.node.put(f"{self.folder}/tasks.txt", "".join(lines))
         self._tasks += tasks
 
@@ -210,6 +210,14 @@ class Field:
         """How often each task was started, on all nodes that are up."""
         up = [node for node in self.cluster.nodes if node.is_up()]
         return Counter(int(line) for node in up for line in node.lines(f"{self.folder}/started"))
+
+    def shown(self, *arguments: str) -> Any:
+        """What a command shows, with --json."""
+        return json.loads(self.distcomp(*arguments, "--json"))
+
+    def release(self, node: str) -> None:
+        """End a node's quarantine."""
+        self.distcomp("nodes", "clear", node)
 
     def rows(self) -> list[dict[str, Any]]:
         """The results, as the user gets them."""

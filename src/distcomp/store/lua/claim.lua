@@ -15,6 +15,7 @@ local node_memory, node_cores = tonumber(ARGV[7]), tonumber(ARGV[8]) / 1000
 local now = now_ms()
 if call('HGET', key.incarnations, worker) ~= ARGV[2] then return 'lease_lost' end
 call('ZADD', key.leases, text(now + tonumber(ARGV[10])), worker)
+if call('HEXISTS', key.quarantined, worker) == 1 then return { {}, {}, -1 } end
 
 -- Entries looked at in one call, so that a million cancelled tasks cannot hold the server up.
 local BUDGET = 5000

@@ -13,7 +13,8 @@ local function has_another_node(away)
   for _, node in ipairs(away) do barred[node] = true end
   for _, worker in ipairs(call('ZRANGEBYSCORE', key.leases, text(now), '+inf')) do
     local facts = call('HGET', key.workers, worker)
-    if facts and not barred[cjson.decode(facts).node] then return true end
+    local is_usable = facts and call('HEXISTS', key.quarantined, worker) == 0
+    if is_usable and not barred[cjson.decode(facts).node] then return true end
   end
   return false
 end

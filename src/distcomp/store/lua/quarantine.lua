@@ -1,0 +1,66 @@
+-- quarantine: failed -> todo, for tasks that failed on a node where nothing succeeds any more while other nodes do well.
+-- The node's worker says so, when its attempts fail one after another. From then on it is given nothing, until `release`.
+-- What failed there is not charged: a task that failed for good runs again, one that waits gets its retries back.
+--
+-- KEYS  1 prefix
+-- ARGV  for each worker: its name, its node, why, for people, how long nothing has succeeded there (s), and the ids of
+--       the tasks that failed there since, 8 bytes each, once for each attempt
+-- Returns a word per worker: 'ok'; 'shared' when no other node has done better in that time, or the worker was released
+-- since; then nothing is written.
+local now = now_ms()
+
+local function does_better(other, node, span)
+  local facts = call('HGET', key.workers, other)
+  if not facts or call('HEXISTS', key.quarantined, other) == 1 then return false end
+  local said = cjson.decode(facts)
+  local ago = tonumber(said.last_finish_ago_s)
+  return said.node ~= node and ago ~= nil and ago >= 0 and ago <= span and (said.failures_in_a_row or 0) == 0
+end
+
+local function is_shared(node, span)
+  for _, other in ipairs(call('ZRANGEBYSCORE', key.leases, text(now), '+inf')) do
+    if does_better(other, node, span) then return false end
+  end
+  return true
+end
+
+local returned = 0
+local function uncharge(id, node)
+  local entry = call('HGET', key.tasks, id)
+  local state = entry and sub(entry, 1, 1)
+  if state == 'x' and cmsgpack.unpack(sub(entry, 8)).node == node then
+    local place, tries = sub(entry, 2, 7), tries_of(id)
+    local header = header_of(sub(place, 1, 4))
+    local _, index = unpack_struct(PLACE, place)
+    tries.attempts = math.max(tries.attempts, cmsgpack.unpack(sub(entry, 8)).attempt)
+    remember_past(id, sub(entry, 8))
+    call('HSET', key.tries, id, cjson.encode(tries))
+    call('HSET', key.tasks, id, 'b' .. place)
+    call('SREM', key.failed, id)
+    count_waiting(enqueue_single(id, header, index, tries), 1)
+    move_count(header.job, 'failed', 'todo')
+    returned = returned + 1
+  elseif state == 'b' or state == 'd' then
+    local tries = tries_of(id)
+    tries.failures = math.max(0, tries.failures - 1)
+    call('HSET', key.tries, id, cjson.encode(tries))
+  end
+end
+
+local replies = {}
+for at = 1, #ARGV, 5 do
+  local worker, node, why, span, ids = unpack(ARGV, at, at + 4)
+  local released_at = tonumber(call('HGET', key.released, worker) or 0)
+  if call('HEXISTS', key.quarantined, worker) == 1 then
+    replies[#replies + 1] = 'ok'
+  elseif now - 1000 * tonumber(span) < released_at or is_shared(node, tonumber(span)) then
+    replies[#replies + 1] = 'shared'
+  else
+    call('HSET', key.quarantined, worker, why)
+    for from = 1, #ids, 8 do uncharge(sub(ids, from, from + 7), node) end
+    replies[#replies + 1] = 'ok'
+  end
+end
+write_counters('quarantined', returned)
+if returned > 0 then wake_workers() end
+return replies

@@ -1,0 +1,53 @@
+"""Failures one after another with no success between them: a sign that the node is bad, or that the tasks are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from distcomp.model import Cause, Outcome
+
+MOST_KEPT = 10_000
+QUIET_S = 30.0
+"""Failures so far apart are no streak: the node may have been mended meanwhile."""
+
+
+class Streak:
+    """Follows how attempts end here. Only exits count: timeouts, memory and lost nodes have reasons of their own.
+
+    Args:
+        now_s: a monotonic clock.
+    """
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._began_s = self._failed_s = now_s()
+        self._finished_s: float | None = None
+        self.failed: list[str] = []
+
+    def note(self, task_id: str, outcome: Outcome) -> None:
+        """An attempt has ended."""
+        if outcome.cause is Cause.FINISHED:
+            self._finished_s = self._now_s()
+            self.failed.clear()
+        elif outcome.cause is Cause.EXIT:
+            now_s = self._now_s()
+            if not self.failed or now_s - self._failed_s > QUIET_S:
+                self.failed.clear()
+                self._began_s = now_s
+            self._failed_s = now_s
+            if len(self.failed) < MOST_KEPT:
+                self.failed.append(task_id)
+
+    def is_long(self, after: int) -> bool:
+        """Whether it has so many failures, and goes on. 0: never."""
+        return 0 < after <= len(self.failed) and self._now_s() - self._failed_s <= QUIET_S
+
+    @property
+    def lasts_s(self) -> float:
+        """How long ago the first of the failures was."""
+        return self._now_s() - self._began_s
+
+    @property
+    def last_finish_ago_s(self) -> float:
+        """How long ago an attempt has succeeded here; -1: none has."""
+        return -1.0 if self._finished_s is None else round(self._now_s() - self._finished_s, 3)
