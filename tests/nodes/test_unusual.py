@@ -34,6 +34,15 @@ def test_a_plain_user_whose_login_shell_talks_and_whose_home_lies_deep(user: Use
         node.run("rm", "-rf", f"{PLAIN_HOME}/deep")
 
 
+def test_a_python_task_runs_where_the_python_of_the_submitter_is_not(user: User) -> None:
+    """Here it is one below /root, which a plain user there cannot look into."""
+    as_plain_user(user)
+    user.write("where.py", "import sys\nprint(sys.executable)\n")
+    user.write("tasks.txt", "python:0:0:0:where.py\n")
+    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", "--send", "where.py")
+    assert "1 finished" in done.stdout
+
+
 def test_a_node_whose_home_may_not_be_written_is_left_out(user: User) -> None:
     first, _ = as_plain_user(user)
     first.run("sh", "-c", f"mkdir {PLAIN_HOME}/.local && chown root {PLAIN_HOME}/.local")
@@ -77,3 +86,40 @@ def test_nodes_may_reach_the_store_over_the_network(user: User) -> None:
     wait_until(lambda: user.json("status")["counts"]["finished"] == 1, "its end is reported")
     assert user.distcomp("nodes", "stop").stdout == "node[1-3]: ended\n"
     assert [user.left_on(node) for node in user.nodes] == [[], [], []]
+
+
+def test_a_frozen_node_holds_nobody_up_for_long(user: User) -> None:
+    node = user.cluster["node1"]
+    node.freeze()
+    user.tasks("hostname")
+    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt")
+    node.thaw()
+    assert "node1 left out: no answer" in done.stderr
+    assert "1 finished" in done.stdout
+
+
+def test_two_projects_share_nodes_and_do_not_know_each_other(user: User) -> None:
+    other = f"{FOLDER}/other"
+    for node in user.cluster.nodes:
+        node.run("mkdir", "-p", f"{other}/.distcomp")
+    user.write("other/hosts.txt", "node[1-3]\n")
+    user.distcomp("nodes", "start", "--hosts", "hosts.txt")
+    user.distcomp("nodes", "start", "--hosts", "hosts.txt", folder=other)
+    assert [len(node.processes(" worker --node")) for node in user.nodes] == [2, 2, 2]
+
+    user.distcomp("nodes", "stop", folder=other)
+    assert [len(node.processes(" worker --node")) for node in user.nodes] == [1, 1, 1]
+    user.distcomp("nodes", "stop")
+    assert [user.left_on(node) for node in user.nodes] == [[], [], []]
+
+
+def test_the_password_is_in_a_private_file_and_on_no_command_line(user: User) -> None:
+    user.distcomp("nodes", "start", "--hosts", "hosts.txt")
+    (secret,) = user.home.lines(f"{FOLDER}/.distcomp/secret")
+    for node in user.nodes:
+        assert node.run("sh", "-c", f"stat -c %a {PROJECTS}/*/password").stdout == "600\n"
+        assert node.run("sh", "-c", f"cat {PROJECTS}/*/password").stdout == secret
+    for node in user.cluster.nodes:
+        everything = node.run("sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' '\\n'").stdout
+        assert secret not in everything
+    user.distcomp("nodes", "stop")

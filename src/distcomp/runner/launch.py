@@ -90,7 +90,7 @@ class Launcher:
             cwd = _enter(*_directory(claim.context.cwd, claim.spec.cwd or "", limits.cwd_map))
             env = self._own_environment(claim, surroundings.env, cwd)
             if claim.spec.type is TaskType.PYTHON:
-                return self._spawn(_python_argv(claim), env, files)
+                return self._spawn(_python_argv(claim, limits), env, files)
             program = surroundings.direct.program(claim.spec.command, now_s) if limits.is_direct else None
             if program is not None:
                 pid = self._spawn_direct(program, env, files, sets_underscore=surroundings.direct.sets_underscore)
@@ -179,9 +179,13 @@ def _mapped(cwd: str, start: str, place: str) -> str:
     return place + cwd[len(start) :] if cwd == start or cwd.startswith(f"{start}/") else cwd
 
 
-def _python_argv(claim: Claim) -> list[str]:
+def _python_argv(claim: Claim, limits: RunnerLimits) -> list[str]:
+    interpreter = claim.context.interpreter or sys.executable
+    # Where the directory is another one, the submitting machine's Python is most likely elsewhere too, or nowhere.
+    if limits.cwd_map and "/" in interpreter and not os.path.exists(interpreter):  # noqa: PTH110  a Path is slow
+        interpreter = "python3"
     try:
-        return argv(parse_python_command(claim.spec.command), claim.context.interpreter or sys.executable)
+        return argv(parse_python_command(claim.spec.command), interpreter)
     except BadPythonCommand as error:
         raise CannotExecute(NOT_EXECUTABLE, f"not a python command: {error}") from error
 
