@@ -1,4 +1,4 @@
-"""A fence makes those who want too much memory wait, so that we choose who goes."""
+"""A fence wakes us before memory is out, and keeps what is quicker than that from everybody else."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from distcomp.runner.fence import Fence
+from distcomp.runner.oomorder import set_oom_score
 from tests.support.needs import needs_root
 from tests.support.waiting import wait_until
 
@@ -68,29 +70,55 @@ def has_its_memory(hog: subprocess.Popen[str]) -> bool:
     return bool(select.select([hog.stdout], [], [], 0)[0])
 
 
-def test_who_runs_into_the_fence_waits_and_nobody_is_killed(fence: Fence, hogs: list[subprocess.Popen[str]]) -> None:
-    before = oom_kills()
-    fence.set_limit(100 * MIB)
+def test_we_are_woken_before_the_fence_is_reached(fence: Fence, hogs: list[subprocess.Popen[str]]) -> None:
+    fence.set_limit(200 * MIB, 100 * MIB)
     small = start_hog(hogs, fence, 40)
     wait_until(lambda: has_its_memory(small), "the first has its memory")
-    assert not fence.is_reached()
-    large = start_hog(hogs, fence, 200)
+    assert not fence.is_near()
+    large = start_hog(hogs, fence, 80)
     assert select.select([fence.event], [], [], 20)[0], "we are woken at once"
-    assert fence.is_reached()
-    assert not has_its_memory(large)
-    assert [small.poll(), large.poll()] == [None, None]
-    assert oom_kills() == before
-    large.send_signal(signal.SIGKILL)
-    assert large.wait(timeout=10) == -signal.SIGKILL
-    wait_until(lambda: not fence.is_reached(), "the fence is free again")
+    assert fence.is_near()
+    wait_until(lambda: has_its_memory(large), "it has its memory, too")
 
 
-def test_who_waits_goes_on_when_the_fence_moves(fence: Fence, hogs: list[subprocess.Popen[str]]) -> None:
-    fence.set_limit(50 * MIB)
+def test_the_warning_moves_with_the_fence(fence: Fence, hogs: list[subprocess.Popen[str]]) -> None:
+    descriptor = fence.event
+    fence.set_limit(200 * MIB, 30 * MIB)
+    fence.set_limit(400 * MIB, 300 * MIB)
     hog = start_hog(hogs, fence, 80)
-    wait_until(fence.is_reached, "it waits")
-    fence.set_limit(200 * MIB)
-    wait_until(lambda: has_its_memory(hog), "it goes on")
+    wait_until(lambda: has_its_memory(hog), "it has its memory")
+    assert not fence.is_near()
+    assert fence.event == descriptor, "who watches it need not be told"
+
+
+def test_beyond_the_fence_the_kernel_kills_the_newest_and_nobody_outside(
+    fence: Fence, hogs: list[subprocess.Popen[str]]
+) -> None:
+    before = oom_kills()
+    fence.set_limit(100 * MIB, 90 * MIB)
+    old = start_hog(hogs, fence, 60)
+    set_oom_score(old.pid, 100)
+    wait_until(lambda: has_its_memory(old), "the old one has its memory")
+    new = start_hog(hogs, fence, 70)
+    set_oom_score(new.pid, 1000)
+    assert new.wait(timeout=10) == -signal.SIGKILL
+    assert old.poll() is None
+    assert oom_kills() == before + 1
+
+
+def test_what_a_thread_starts_is_born_inside(fence: Fence) -> None:
+    """However quick it is, there is no time in which it is outside."""
+
+    def start() -> None:
+        fence.add_thread(threading.get_native_id())
+        groups.append(subprocess.check_output(["cat", "/proc/self/cgroup"], text=True))
+
+    groups: list[str] = []
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    assert f"distcomp-test-{os.getpid()}" in groups[0]
+    assert "distcomp-test" not in Path("/proc/self/cgroup").read_text()
 
 
 def test_a_fence_that_a_killed_worker_left_is_used_again(fence: Fence) -> None:

@@ -12,7 +12,8 @@ from distcomp.model import NodeMemory
 from distcomp.packing import Load, NodeLimits, NodeUse, Tuning, Victim, fits, obstacle, relieve_pressure, room
 
 GIB = 1 << 30
-LIMITS = NodeLimits(cores=4, max_attempts=0, keep_free_bytes=1 * GIB)
+TUNING = Tuning(burst=4, react_s=0.1, trend_s=0.3)
+LIMITS = NodeLimits(cores=4, max_attempts=0, keep_free_bytes=1 * GIB, tuning=TUNING)
 NEWEST = replace(LIMITS, victim=Victim.NEWEST)
 
 

@@ -11,6 +11,7 @@ from distcomp.packing import (
     Load,
     NodeLimits,
     NodeUse,
+    Tuning,
     growth_bytes,
     line_bytes,
     look_interval_s,
@@ -21,7 +22,8 @@ from distcomp.packing import (
 )
 
 GIB = 1 << 30
-LIMITS = NodeLimits(cores=4, max_attempts=0, keep_free_bytes=1 * GIB)
+TUNING = Tuning(burst=4, react_s=0.1, trend_s=0.3)
+LIMITS = NodeLimits(cores=4, max_attempts=0, keep_free_bytes=1 * GIB, tuning=TUNING)
 NODE = NodeUse(NodeMemory(64 * GIB, 40 * GIB), growth_bytes=0, busy_cores=0, typical_cores=1)
 
 

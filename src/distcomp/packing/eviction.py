@@ -9,8 +9,8 @@ from distcomp.packing.growth import line_bytes
 from distcomp.packing.values import Load, NodeLimits, NodeUse, Victim
 from distcomp.units import format_bytes
 
-_START_FRACTION_S = 0.003
-"""What a start costs, in the same measure as the memory that an attempt has held: the whole node for 3 ms. Without it,
+_START_FRACTION_S = 0.02
+"""What a start costs, in the same measure as the memory that an attempt has held: the whole node for 20 ms. Without it,
 attempts would go back that have taken nothing yet."""
 
 
@@ -42,13 +42,19 @@ def relieve_pressure(use: NodeUse, loads: Sequence[Load], limits: NodeLimits) ->
     available += sum(load.used_bytes for load in loads if load.is_dying)
     if use.is_stalled and len(loads) == len(alive) == 1:
         return [Return(alive[0].key, _alone_reason(use, alive[0]), has_outgrown_node=True)]
-    candidates, returned = alive[1:], []
+    candidates, victims = alive[1:], list[Load]()
     while available < (line := line_bytes(growing, limits)) and candidates:
         victim = _victim(candidates, line - available, use, limits)
         candidates.remove(victim)
+        victims.append(victim)
         available, growing = available + victim.used_bytes, _without(growing, victim)
-        returned.append(Return(victim.key, _short_reason(use, victim, line)))
-    return returned
+    for victim in victims[:-1]:
+        # The last may be so large that of those before it, not all have to go.
+        growing_with = replace(growing, growth_bytes=growing.growth_bytes + victim.grown_bytes)
+        if available - victim.used_bytes >= line_bytes(growing_with, limits):
+            available, growing = available - victim.used_bytes, growing_with
+            victims.remove(victim)
+    return [Return(victim.key, _short_reason(use, victim, line)) for victim in victims]
 
 
 def _without(use: NodeUse, *gone: Load) -> NodeUse:

@@ -35,10 +35,10 @@ class Tuning:
     """
 
     attempts_per_core: float = 4.0
-    burst: int = 4
+    burst: int = 3
     lookahead: float = 1.5
-    react_s: float = 0.1
-    trend_s: float = 0.3
+    react_s: float = 0.15
+    trend_s: float = 0.8
     trend_fraction: float = 0.12
     near_s: float = 0.05
     far_s: float = 1.0

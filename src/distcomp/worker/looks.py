@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from distcomp import packing
 from distcomp.clock import Clock
 from distcomp.model import Claim, NodeMemory
 from distcomp.runner.attempt import RunningAttempt
+
+FOREIGN_LOOKS = 6
 
 
 class Looks:
@@ -20,6 +24,7 @@ class Looks:
         self._before: packing.Seen | None = None
         self._growth_bytes, self._since_s, self._trend = 0, 0.1, 0.0
         self._attempts, self._mean_age_s = 0, 0.0
+        self._foreign: deque[int] = deque(maxlen=FOREIGN_LOOKS)
 
     def note(
         self,
@@ -35,7 +40,7 @@ class Looks:
             typical_wall_s: what an attempt lasts; None as long as none has ended.
         """
         now_s, loads = self._clock.monotonic_s(), self.loads(running)
-        now = packing.seen(memory, loads)
+        now = replace(packing.seen(memory, loads), foreign_bytes=self._lasting_foreign_bytes(memory, loads))
         self._before, self._seen = self._seen or now, now
         self._since_s, self._at_s = max(1e-3, now_s - self._at_s), now_s
         self._growth_bytes = packing.growth_bytes(self._before, now, loads)
@@ -44,14 +49,17 @@ class Looks:
         horizon_s = packing.trend_horizon_s(typical_wall_s or self._mean_age_s, limits)
         self._trend = packing.trend_bytes_per_s(self._trend, self._growth_bytes, self._since_s, horizon_s)
 
+    def _lasting_foreign_bytes(self, memory: NodeMemory, loads: Sequence[packing.Load]) -> int:
+        """The least of some looks: what a process has given up on its way out is nobody's until the kernel has it."""
+        self._foreign.append(packing.foreign_bytes(memory, loads))
+        return min(self._foreign)
+
     def use(
         self,
         memory: NodeMemory,
         busy_cores: float,
         typical_cores: float,
         typical_wall_s: float | None,
-        *,
-        is_stalled: bool = False,
     ) -> packing.NodeUse:
         """The node as it was at the last look."""
         return packing.NodeUse(
@@ -63,7 +71,6 @@ class Looks:
             trend_bytes_per_s=max(0.0, self._trend),
             typical_wall_s=typical_wall_s or self._mean_age_s,
             attempts=self._attempts,
-            is_stalled=is_stalled,
         )
 
     def loads(self, running: Iterable[RunningAttempt]) -> list[packing.Load]:

@@ -77,7 +77,6 @@ class Worker:
         self._backlog: deque[Waiting] = deque()
         self._looks = Looks(clock)
         self._fence = fence
-        self._is_stalled = False
         self._most = 0
         self._asked: NodeRoom | None = None
         self._say_at_s = 0.0
@@ -117,7 +116,8 @@ class Worker:
         if self._leash in ready:
             self.stop(Stop.NOW)
         if self._fence is not None and self._fence.event in ready:
-            # An attempt waits for memory, and will until somebody goes.
+            # Memory is nearly out, long before a look was due.
+            self._fence.is_near()
             self._look_at_s = 0.0
 
     def _is_done(self) -> bool:
@@ -217,12 +217,10 @@ class Worker:
             self._courier.report(Suspect("", 0, node, node, reason, span_s, tuple(failed)))
 
     def _move_fence(self, memory: NodeMemory, limits: packing.NodeLimits) -> None:
-        """To where a part of what is to be kept free is left, for those outside to grow until the next look."""
-        if self._fence is None:
-            return
-        limit_bytes = self._fence.used_bytes() + memory.available_bytes - 3 * limits.keep_free_bytes // 4
-        self._fence.set_limit(max(limit_bytes, memory.total_bytes // 16))
-        self._is_stalled = self._fence.is_reached()
+        """To where half of what is to be kept free is left, for those outside to grow until the next look."""
+        if self._fence is not None:
+            most_bytes = self._fence.used_bytes() + memory.available_bytes
+            self._fence.set_limit(most_bytes - limits.keep_free_bytes // 2, most_bytes - limits.keep_free_bytes)
 
     def _say(self) -> None:
         """Tell of the node, and of what keeps tasks from it."""
@@ -322,7 +320,7 @@ class Worker:
     def _use(self) -> packing.NodeUse:
         outlook, pace = self._outlook, self._pace
         memory, busy_cores, wall_s = outlook.memory, outlook.busy_cores, pace.typical_wall_s
-        return self._looks.use(memory, busy_cores, pace.typical_cores, wall_s, is_stalled=self._is_stalled)
+        return self._looks.use(memory, busy_cores, pace.typical_cores, wall_s)
 
     def _loads(self) -> list[packing.Load]:
         """What runs, oldest first."""
