@@ -261,8 +261,8 @@ SETTINGS = (
         "victim",
         "victim",
         _choice("newest", "cheapest"),
-        "newest",
-        "which attempt goes back when memory is short; cheapest: least CPU time lost per byte",
+        "cheapest",
+        "which attempt goes back when memory is short; cheapest: of the younger half, least work lost per byte",
     ),
     Setting(
         "output_limit",
