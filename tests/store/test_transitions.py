@@ -213,6 +213,27 @@ def test_a_retry_comes_with_what_happened_before(store: Store, reading: Reading)
     assert [past.cause for past in reading.past(claim.task_id)] == [Cause.EXIT, Cause.EVICTED]
 
 
+def test_a_retried_task_goes_to_another_node_where_there_is_one(store: Store) -> None:
+    """By the node's exact name; after a while where it failed, too, should the other have no room."""
+    first, second = registered(store, "w1"), registered(store, "w2")
+    submit(store, "a")
+    store.settle([retry_later(store.claim(first, PLENTY).claims[0])])
+    again = store.claim(first, PLENTY)
+    assert again.claims == []
+    assert again.next_due_s is not None
+    assert 0 < again.next_due_s <= 30
+    assert [claim.failures for claim in store.claim(second, PLENTY).claims] == [1]
+
+
+def test_a_retried_task_comes_back_to_the_only_node(store: Store) -> None:
+    """A second worker on the same node is no other node."""
+    first = registered(store, "w1", node="n")
+    registered(store, "w2", node="n")
+    submit(store, "a")
+    store.settle([retry_later(store.claim(first, PLENTY).claims[0])])
+    assert [claim.failures for claim in store.claim(first, PLENTY).claims] == [1]
+
+
 def test_a_task_kept_away_from_a_node_goes_to_another_one(store: Store) -> None:
     submit(store, "t")
     claim = only_claim(store, "w1")

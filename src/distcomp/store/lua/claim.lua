@@ -94,9 +94,31 @@ local function take(class, id, header, place, tries_raw)
   class.taken = true
 end
 
+local has_other_node, shunned_until
+-- Is there a live worker on another node that is given tasks? Looked up once, and only if it matters.
+local function is_other_node_there()
+  if has_other_node == nil then
+    has_other_node = false
+    for _, other in ipairs(call('ZRANGEBYSCORE', key.leases, text(now), '+inf')) do
+      local facts = other ~= worker and call('HEXISTS', key.quarantined, other) == 0 and call('HGET', key.workers, other)
+      if facts and cjson.decode(facts).node ~= node then
+        has_other_node = true
+        break
+      end
+    end
+  end
+  return has_other_node
+end
+
+-- May the task not run here? For ever, as it cannot even start here, or for a while, as it failed here last.
 local function is_away(tries_raw)
   if not tries_raw then return false end
-  for _, name in ipairs(cjson.decode(tries_raw).away or {}) do
+  local tries = cjson.decode(tries_raw)
+  if tries.shun == node and now < tries.shun_until and is_other_node_there() then
+    shunned_until = math.min(shunned_until or math.huge, tries.shun_until)
+    return true
+  end
+  for _, name in ipairs(tries.away or {}) do
     if name == node then return true end
   end
   return false
@@ -220,6 +242,7 @@ if budget <= 0 and #claimed < wanted then
   next_due = 0
 else
   local due = call('ZRANGE', key.delayed, 0, 0, 'WITHSCORES')
-  if due[2] then next_due = math.max(0, math.ceil(tonumber(due[2]) - now)) end
+  local first = math.min(tonumber(due[2] or math.huge), shunned_until or math.huge)
+  if first < math.huge then next_due = math.max(0, math.ceil(first - now)) end
 end
 return { claims, chunks, next_due }

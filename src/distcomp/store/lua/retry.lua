@@ -18,7 +18,7 @@ local function retry(id)
     tries.attempts = math.max(tries.attempts, cmsgpack.unpack(outcome).attempt)
     remember_past(id, outcome)
   end
-  tries.failures, tries.returns, tries.away, tries.lost_on = 0, 0, nil, nil
+  tries.failures, tries.returns, tries.away, tries.shun, tries.lost_on = 0, 0, nil, nil, nil
   call('HSET', key.tries, id, cjson.encode(tries))
   call('HSET', key.tasks, id, 'b' .. place)
   call('SREM', key.failed, id)

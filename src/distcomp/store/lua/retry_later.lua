@@ -5,7 +5,7 @@
 --       node to keep away from ('' for none)
 -- Returns a word per task: 'ok'; 'nowhere' when only the node to keep away from is left, and 'lease_lost' when
 -- another owns the task by now. Nothing is written for a task unless its word is 'ok'.
-local now = now_ms()
+local now, SHUN_MS = now_ms(), 30000
 
 -- Is there a live worker on a node that the task may still go to?
 local function has_another_node(away)
@@ -31,6 +31,10 @@ local function settle(at)
     table.insert(tries.away, away)
     if not has_another_node(tries.away) then return 'nowhere' end
   end
+  -- Another node may do better: for a while this one gets it only if there is no other.
+  local facts = call('HGET', key.workers, attempt.worker)
+  tries.shun = facts and cjson.decode(facts).node or attempt.worker
+  tries.shun_until = now + tonumber(ARGV[at + 6]) + SHUN_MS
   call('HSET', key.tries, id, cjson.encode(tries))
   call('HSET', key.tasks, id, 'd' .. attempt.place)
   call('ZADD', key.delayed, text(now + tonumber(ARGV[at + 6])), id)
