@@ -96,6 +96,18 @@ def test_workers_that_nobody_comes_back_for_leave_and_lose_nothing(user: User) -
     assert "60 finished" in user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt").stdout
 
 
+def test_ctrl_c_while_nodes_are_got_ready_ends_the_run_soon(user: User) -> None:
+    user.write("setup.sh", "touch began; exec sleep 50\n")
+    user.tasks("hostname")
+    run = user.start("run", "tasks.txt", "--hosts", "hosts.txt", "--setup", "setup.sh")
+    wait_until(lambda: all(node.processes("sleep 50") for node in user.nodes), "the script runs", SOON_S)
+
+    user.home.kill(run, "INT")
+
+    wait_until(lambda: run not in user.home.processes(), "it ends")
+    assert "interrupted: the same command goes on from here" in user.said()
+
+
 def test_ctrl_c_ends_a_run_when_what_runs_has_ended(user: User) -> None:
     user.tasks(*(f"sleep 0.5; echo {number}" for number in range(200)))
     run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")

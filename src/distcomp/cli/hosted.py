@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from distcomp.nodes.ssh import Ssh
     from distcomp.project import Project
 
+LOOK_S = 0.2
+
 
 class NoNode(DistcompError):
     """Not one of the nodes can work."""
@@ -25,7 +27,12 @@ class NoNode(DistcompError):
 
 @contextmanager
 def labour_of(
-    project: Project, hosts: Sequence[Host], wishes: Wishes, collect: Sequence[str], say: Callable[[str], None]
+    project: Project,
+    hosts: Sequence[Host],
+    wishes: Wishes,
+    collect: Sequence[str],
+    say: Callable[[str], None],
+    is_interrupted: Callable[[], bool],
 ) -> Iterator[Hosted | Elsewhere]:
     """The nodes, at work; those that cannot are left out, and said. What they made is brought home at the end.
 
@@ -41,7 +48,7 @@ def labour_of(
             say(f"  {fold(idle)} not among them: distcomp nodes start --hosts FILE")
         yield Elsewhere()
         return
-    with _fleet_of(project, record, hosts, wishes, say) as (fleet, ssh):
+    with _fleet_of(project, record, hosts, wishes, say, is_interrupted) as (fleet, ssh):
         yield Hosted(fleet)
         if collect:
             reached = [host for host, standing in fleet.standings().items() if standing.phase != "left out"]
@@ -75,7 +82,12 @@ def bring_home(ssh: Ssh, plan: Plan, hosts: Sequence[Host], globs: Sequence[str]
 
 @contextmanager
 def _fleet_of(
-    project: Project, record: NodesRecord, hosts: Sequence[Host], wishes: Wishes, say: Callable[[str], None]
+    project: Project,
+    record: NodesRecord,
+    hosts: Sequence[Host],
+    wishes: Wishes,
+    say: Callable[[str], None],
+    is_interrupted: Callable[[], bool],
 ) -> Iterator[tuple[Fleet, Ssh]]:
     from distcomp.nodes.fleet import Fleet, Phase
     from distcomp.nodes.ssh import Ssh
@@ -92,10 +104,12 @@ def _fleet_of(
         fleet = Fleet(ssh, on_change, settings.connections)
         try:
             fleet.add(hosts, plan_of(project, ssh, wishes))
-            standings = fleet.wait_until_known()
+            while not fleet.wait_until_known(LOOK_S) and not is_interrupted():
+                pass
+            standings = fleet.standings()
             for line in left_out_lines(standings):
                 say(line)
-            if not any(standing.phase is Phase.WORKING for standing in standings.values()):
+            if not is_interrupted() and not any(standing.phase is Phase.WORKING for standing in standings.values()):
                 raise NoNode("No node can work.", unchanged="Nothing was run; the tasks are in the queue.")
             yield fleet, ssh
         finally:

@@ -171,7 +171,7 @@ class Run:
         if self._nodes is not None:
             from distcomp.cli.hosted import labour_of
 
-            with labour_of(self._client.project, *self._nodes, self._line.say) as labour:
+            with labour_of(self._client.project, *self._nodes, self._line.say, lambda: self._interrupts > 0) as labour:
                 yield labour
             return
         if self._slurm is not None:

@@ -27,8 +27,7 @@ STOP_PATIENCE_S = 40.0
 RETRY_FIRST_S = 0.5
 RETRY_CAP_S = 15.0
 HOLD_LOOK_S = 0.2
-# Getting a node ready may take as long as sending it files does.
-KNOWN_PATIENCE_S = 600.0
+KNOWN_PATIENCE_S = 60.0
 # A worker that ends again and again does so for a reason that stays.
 MOST_ENDS = 4
 
@@ -85,7 +84,7 @@ class Attendant(threading.Thread):
         self.host, self.standing = host, Standing(Phase.COMING)
         self._readying, self._slots, self._on_change = readying, slots, on_change
         self._facts: Facts | None = None
-        self._is_ending = not starts
+        self._starts, self._is_ending = starts, not starts
         self._has_worked = False
         self._ends = 0
         self._retry_s = RETRY_FIRST_S
@@ -158,10 +157,12 @@ class Attendant(threading.Thread):
     def end(self, *, drain: bool) -> None:
         """Stop the node's worker, and wait for its end. The way to the store stays, for its last reports."""
         self._is_ending = True
-        # A start that is on its way comes to its end first.
-        self._is_known.wait(KNOWN_PATIENCE_S)
+        # A start that is on its way comes to its end first; whatever is done before that may be left half-way.
         with self._starting:
-            facts = self._facts
+            if self._starts and not self._is_known.is_set():
+                self._readying.ssh.abort(self.host)
+        self._is_known.wait(KNOWN_PATIENCE_S)
+        facts = self._facts
         if facts is None or self.standing.phase is Phase.LEFT_OUT:
             return
         self._become(Standing(Phase.ENDING))
@@ -226,11 +227,13 @@ class Fleet:
         for host in wanted:
             self._attendants[host].start()
 
-    def wait_until_known(self) -> dict[Host, Standing]:
-        """How each node is, as soon as that is known of all."""
+    def wait_until_known(self, patience_s: float) -> bool:
+        """Whether it is known of all nodes how they are, after waiting for that for so long at most."""
         with self._changed:
-            self._changed.wait_for(lambda: all(s.phase is not Phase.COMING for s in self.standings().values()))
-        return self.standings()
+            return self._changed.wait_for(self._is_all_known, patience_s)
+
+    def _is_all_known(self) -> bool:
+        return all(standing.phase is not Phase.COMING for standing in self.standings().values())
 
     def standings(self) -> dict[Host, Standing]:
         """How each node is."""

@@ -34,6 +34,7 @@ ALIVE_MISSES = 3
 PERSIST_S = 30
 CONNECTIONS = 32
 SSH_FAILED = 255
+ABORT_LOOK_S = 0.5
 _OUTPUT_SHOWN = 300
 
 _OPTIONS = {
@@ -84,6 +85,7 @@ class Ssh:
         self.folder = Path(tempfile.mkdtemp(prefix="dc-", dir=_runtime_folder()))
         """Private, and with a short name: sockets' names have to be short."""
         self._masters: dict[str, Host] = {}
+        self._calls: dict[subprocess.Popen[bytes], Host] = {}
 
     def command(self, host: Host, remote: str, options: Mapping[str, str] | None = None) -> list[str]:
         """The words that run a command on a host; `remote` is a line for the user's login shell there."""
@@ -114,11 +116,11 @@ class Ssh:
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         ) as process:
+            self._calls[process] = host
             try:
-                stdout, stderr, fed = _communicate(process, stdin, timeout_s)
-            except subprocess.TimeoutExpired:
-                raise HostTrouble(f"no answer within {timeout_s:.0f} s") from None
+                stdout, stderr, fed = _communicate(process, stdin, timeout_s, lambda: process not in self._calls)
             finally:
+                self._calls.pop(process, None)
                 process.kill()
         answer = Answer(process.returncode, stdout, stderr.decode(errors="replace").strip())
         if answer.exit_code == SSH_FAILED:
@@ -126,6 +128,13 @@ class Ssh:
         if fed.trouble is not None:
             raise fed.trouble
         return answer
+
+    def abort(self, host: Host) -> None:
+        """End what is being asked of a host now: it comes to a HostTrouble."""
+        for process, asked in list(self._calls.items()):
+            if asked == host:
+                # Not killed here: what it prints to is held by the connection's master too, and would not end.
+                self._calls.pop(process, None)
 
     def on_all(self, hosts: Iterable[Host], work: Callable[[Host], _Result]) -> dict[Host, _Result]:
         """Do something with each host, at most `connections` at once. `work` is called in threads."""
@@ -189,15 +198,29 @@ class _Feeder(threading.Thread):
 
 
 def _communicate(
-    process: subprocess.Popen[bytes], stdin: bytes | Iterable[bytes], timeout_s: float | None
+    process: subprocess.Popen[bytes],
+    stdin: bytes | Iterable[bytes],
+    timeout_s: float | None,
+    is_aborted: Callable[[], bool],
 ) -> tuple[bytes, bytes, _Feeder]:
     assert process.stdin
     feeder = _Feeder(process.stdin, [stdin] if isinstance(stdin, bytes) else stdin)
     process.stdin = None
     feeder.start()
-    stdout, stderr = process.communicate(timeout=timeout_s)
-    feeder.join()
-    return stdout, stderr, feeder
+    waited_s = 0.0
+    while True:
+        look_s = ABORT_LOOK_S if timeout_s is None else min(ABORT_LOOK_S, timeout_s)
+        try:
+            stdout, stderr = process.communicate(timeout=look_s)
+        except subprocess.TimeoutExpired:
+            waited_s += look_s
+            if is_aborted():
+                raise HostTrouble("interrupted") from None
+            if timeout_s is not None and waited_s >= timeout_s:
+                raise HostTrouble(f"no answer within {timeout_s:.0f} s") from None
+        else:
+            feeder.join()
+            return stdout, stderr, feeder
 
 
 def _program(text: str) -> list[str]:
