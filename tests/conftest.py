@@ -26,6 +26,7 @@ def nothing_is_left_running() -> Iterator[None]:
     yield
     left = leftovers.still_running(patience_s=5)
     leftovers.kill(left)
+    leftovers.remove_fences()
     assert not left, "tests left processes:\n" + "\n".join(map(str, left))
 
 

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from distcomp.runner.fence import Fence
+from distcomp.runner.fence import Fence, remove_unused
 from distcomp.runner.oomorder import set_oom_score
 from tests.support.needs import needs_root
 from tests.support.waiting import wait_until
@@ -32,7 +33,7 @@ time.sleep(100)
 
 @pytest.fixture
 def fence() -> Iterator[Fence]:
-    fence = Fence.build(f"test-{os.getpid()}")
+    fence = Fence.build(f"test-{os.getpid()}", time.time())
     assert fence is not None
     yield fence
     fence.close()
@@ -63,6 +64,12 @@ def oom_kills() -> int:
     """By the kernel, on the whole machine, since it started."""
     rows = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
     return int(rows["oom_kill"])
+
+
+def memory_cgroup() -> str:
+    """Of this process, below the folder where version 1 is mounted."""
+    rows = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    return next(path for _, controllers, path in rows if "memory" in controllers.split(",")).strip("/")
 
 
 def has_its_memory(hog: subprocess.Popen[str]) -> bool:
@@ -122,11 +129,28 @@ def test_what_a_thread_starts_is_born_inside(fence: Fence) -> None:
 
 
 def test_a_fence_that_a_killed_worker_left_is_used_again(fence: Fence) -> None:
-    again = Fence.build(f"test-{os.getpid()}")
+    again = Fence.build(f"test-{os.getpid()}", time.time())
     assert again is not None
     fence.close()
     again.close()
-    assert Fence.build("x/no/such") is None
+    assert Fence.build("x/no/such", time.time()) is None
+
+
+def test_a_fence_that_a_killed_worker_left_is_removed_by_the_next(fence: Fence) -> None:
+    own = Path("/sys/fs/cgroup/memory") / memory_cgroup()
+    left, in_use = own / f"distcomp-left-{os.getpid()}", own / f"distcomp-test-{os.getpid()}"
+    left.mkdir()
+    sleeper = subprocess.Popen(["sleep", "1000"])
+    fence.add(sleeper.pid)
+    try:
+        remove_unused(own, made_before_s=left.stat().st_mtime - 60)
+        assert left.exists(), "its worker may be about to use it"
+        remove_unused(own, made_before_s=left.stat().st_mtime + 60)
+        assert not left.exists()
+        assert in_use.exists()
+    finally:
+        sleeper.kill()
+        sleeper.wait()
 
 
 def test_a_process_that_has_ended_is_no_error(fence: Fence) -> None:

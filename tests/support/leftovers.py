@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from distcomp.runner.fence import remove_unused
+
 # Inherited by every process that a test starts, however far it detaches. Not DISTCOMP_..., which are settings
 # and would be removed from the environment of some.
 _MARK = "SESSION_OF_DISTCOMP_TESTS"
@@ -39,6 +41,14 @@ def still_running(patience_s: float) -> list[Leftover]:
     while (left := _ours()) and time.monotonic() < deadline_s:
         time.sleep(0.05)
     return left
+
+
+def remove_fences() -> None:
+    """The cgroups of workers that tests killed: the next worker would remove them, but there is none."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            remove_unused(Path("/sys/fs/cgroup/memory", path.strip("/")), made_before_s=time.time())
 
 
 def kill(leftovers: Iterable[Leftover]) -> None:

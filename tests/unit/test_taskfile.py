@@ -108,7 +108,7 @@ def test_text_is_utf8_and_other_bytes_survive(file_format: Format) -> None:
         ),
         (
             '{"command": "ls"}',
-            "t:1:1: expected type:priority:min_dram:min_cpu:command; this looks like JSON, did you mean --format jsonl?",
+            "t:1:1: expected type:priority:min_dram:min_cpu:command; this looks like JSON, try --format jsonl",
         ),
     ],
 )

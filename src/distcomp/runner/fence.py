@@ -14,12 +14,29 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 from pathlib import Path
 
+_PREFIX = "distcomp-"
+_FRESH_S = 60.0
+_CLOSE_TRIES = 50
 _MOST_BYTES = 4096
 _STEPS = 200
 """The warning moves with the limit in steps of half a percent."""
 _CACHE = re.compile(rb"^total_inactive_file (\d+)", re.MULTILINE)
+
+
+def remove_unused(parent: Path, made_before_s: float) -> None:
+    """Remove the fences that killed workers left. One in use has a thread of its worker in it, so it stays.
+
+    Args:
+        parent: the cgroup that the workers were in.
+        made_before_s: since 1970; into one that is newer its worker's thread may be about to go.
+    """
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if folder.stat().st_mtime < made_before_s:
+                folder.rmdir()
 
 
 class Fence:
@@ -45,19 +62,24 @@ class Fence:
             raise
 
     @classmethod
-    def build(cls, name: str, proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> Fence | None:
+    def build(
+        cls, name: str, now_s: float, proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")
+    ) -> Fence | None:
         """A fence below the cgroup that this process is in; None where none can be made.
 
         Args:
             name: unlike that of all other workers on the machine; what a killed worker left is used again.
+            now_s: since 1970.
             proc: where /proc is.
             cgroups: where cgroups are mounted.
         """
         for line in (proc / "self" / "cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             if "memory" in controllers.split(","):
+                parent = cgroups / "memory" / path.strip("/")
+                remove_unused(parent, made_before_s=now_s - _FRESH_S)
                 with contextlib.suppress(OSError):
-                    return cls(cgroups / "memory" / path.strip("/") / f"distcomp-{name}")
+                    return cls(parent / f"{_PREFIX}{name}")
         return None
 
     def add(self, pid: int) -> bool:
@@ -117,8 +139,16 @@ class Fence:
         if self.event >= 0:
             os.close(self.event)
             self.event = -1
-        with contextlib.suppress(OSError):
-            self._folder.rmdir()
+        # A thread that has been joined is on its way out for a moment longer.
+        for _ in range(_CLOSE_TRIES):
+            try:
+                self._folder.rmdir()
+            except FileNotFoundError:
+                return
+            except OSError:
+                select.select([], [], [], 0.01)
+            else:
+                return
 
     def _open(self, name: str, flags: int) -> int:
         self._descriptors.append(os.open(self._folder / name, flags | os.O_CLOEXEC))

@@ -102,7 +102,7 @@ def _names_a_type(text: str) -> bool:
 
 def _why_not_a_line(fields: list[str]) -> str:
     if fields[0].lstrip().startswith("{"):
-        return f"expected {_FORM}; this looks like JSON, did you mean --format jsonl?"
+        return f"expected {_FORM}; this looks like JSON, try --format jsonl"
     found = len(fields) - 1
     if found and _names_a_type(fields[0]):
         return f"expected {_FORM}, found {found} of its 4 colons"

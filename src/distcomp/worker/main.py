@@ -80,7 +80,7 @@ def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | 
     outlook = Outlook(node, folder.path, project.watcher(), NodeMemoryReader(), clock)
     spool = Spool(folder.spool / "reports")
     life = WorkerName(node, secrets.token_hex(4), node)
-    fence = Fence.build(marker)
+    fence = Fence.build(marker, clock.now_ms() / 1000)
     outlook.is_fenced = fence is not None
     limits, wake = outlook.runner_limits(), wakeup.wake
     runner = Runner(folder.path, worker=marker, node=node, limits=limits, clock=clock, wake=wake, fence=fence)
