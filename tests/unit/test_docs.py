@@ -6,6 +6,7 @@ import ast
 import functools
 import re
 import runpy
+import signal
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,7 +91,8 @@ def test_the_page_of_settings_is_current() -> None:
 def test_each_exit_code_is_explained() -> None:
     page = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
     explained = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
-    assert explained == {0, CRASHED, INTERRUPTED, PIPE_CLOSED} | {error.exit_code for error in _errors()}
+    by_signal = {128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
+    assert explained == {0, CRASHED, INTERRUPTED, PIPE_CLOSED} | by_signal | {error.exit_code for error in _errors()}
 
 
 def _errors() -> Iterator[type[errors.DistcompError]]:
