@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from distcomp.runner.slotfiles import SlotFiles, slot_paths
 from distcomp.runner.slottable import SlotRecord, SlotTable, read_slots
 from distcomp.runner.trees import read_process
-from tests.runner.driving import Driver
+from tests.runner.driving import Driver, number_in
 
 _records = st.lists(
     st.builds(
@@ -55,11 +55,22 @@ def test_the_start_of_a_process_that_lasts_is_noted(driver: Driver) -> None:
     assert _seen(driver.folder / "slots")[0].start_ticks == row.start_ticks
 
 
-def test_attempts_that_last_are_the_first_that_the_kernel_takes(driver: Driver) -> None:
-    attempt = driver.start("sleep 1000")
-    score = Path(f"/proc/{attempt.pid}/oom_score_adj")
+def test_the_kernel_takes_the_newest_attempt_first_and_the_oldest_last(driver: Driver) -> None:
+    attempts = [driver.start("sleep 1000") for _ in range(3)]
+    scores = [Path(f"/proc/{attempt.pid}/oom_score_adj") for attempt in attempts]
 
-    driver.until(lambda: score.read_text() == "1000\n", "the runner has looked at the attempt")
+    driver.until(
+        lambda: [int(score.read_text()) for score in scores] == [100, 900, 1000], "the runner has looked at them"
+    )
+
+
+def test_what_an_attempt_had_started_before_is_placed_with_it(driver: Driver) -> None:
+    """Mostly it is a child that takes the memory."""
+    driver.start("sleep 1000 & echo $! > child; wait")
+    driver.until(lambda: number_in(driver.cwd / "child"), "the child is there")
+    score = Path(f"/proc/{number_in(driver.cwd / 'child')}/oom_score_adj")
+
+    driver.until(lambda: int(score.read_text()) == 100, "the runner has looked at it")
 
 
 @given(_records)

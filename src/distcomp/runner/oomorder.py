@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from distcomp.packing import is_kernel_oom
 from distcomp.runner.attempt import Live, RootEnd
@@ -29,15 +29,22 @@ class OomOrder:
         """Before an attempt starts."""
         live.kills_before = self._kills
 
-    def look(self, lives: Sequence[Live]) -> None:
-        """Bring the order up to date. `lives` have a process, and come oldest first."""
+    def look(self, lives: Sequence[Live], processes: Callable[[Live], Iterable[int]]) -> None:
+        """Bring the order up to date.
+
+        Args:
+            lives: those that have a process, oldest first.
+            processes: all of an attempt; what they start later is placed as they are.
+        """
         self._kills = self._read_kills()
         newest = len(lives) - 1
         for place, live in enumerate(lives):
-            score = _OLDEST if place == 0 and newest else max(_OLDER, NEWEST - _STEP * (newest - place))
+            # The oldest from the first look on, even if it is alone: the next one may be quicker than the next look.
+            score = max(_OLDER, NEWEST - _STEP * (newest - place)) if place else _OLDEST
             if live.oom_score != score:
                 live.oom_score = score
-                set_oom_score(live.attempt.pid, score)
+                for pid in {live.attempt.pid, *processes(live)}:
+                    set_oom_score(pid, score)
 
     def is_to_blame(self, live: Live, end: RootEnd) -> bool:
         """Whether it was the kernel that ended the attempt, for want of memory."""

@@ -74,6 +74,10 @@ class PeakMemory:
             if left_s < 0:
                 break
 
+    def processes(self, live: Live) -> list[int]:
+        """All of an attempt's, as the last look saw them."""
+        return self._trees.processes(live)
+
     def peak_bytes(self, live: Live, largest_process_bytes: int) -> int:
         """The most that the attempt used, given what the kernel counted for its largest process."""
         seen_bytes = live.attempt.measured.peak_bytes

@@ -77,7 +77,6 @@ class Runner:
         self._starter = Starter(self._launch, wake)
         if fence is not None:
             fence.add_thread(self._starter.thread_id)
-        self._is_fenced = fence is not None
         self._started = 0
         self._starting: dict[int, Live] = {}
         self._roots: dict[int, Live] = {}
@@ -174,7 +173,7 @@ class Runner:
         self._adopt()
         lives = list(self._roots.values())
         self._memory.measure(self._roots, self._strays)
-        self._oom_order.look([live for live in lives if live.is_lasting])
+        self._oom_order.look(lives, self._memory.processes)
 
     def next_deadline_s(self) -> float | None:
         """Seconds until `look` has something to do, or `collect` has; None as long as no attempt runs."""
@@ -220,10 +219,9 @@ class Runner:
         attempt = live.attempt
         attempt.started_at_ms, attempt.started_s = self._clock.now_ms(), self._clock.monotonic_s()
         pid = self._launcher.launch(attempt.claim, live.slot.files, self.limits, attempt.started_s)
-        if not self._is_fenced:
-            # At once: it may take all there is before anybody looks, and must go before those that are older.
-            set_oom_score(pid, NEWEST)
-            live.oom_score = NEWEST
+        # At once: it may take all there is before anybody looks, and must go before those that are older.
+        set_oom_score(pid, NEWEST)
+        live.oom_score = NEWEST
         return pid
 
     def _adopt(self) -> None:

@@ -171,10 +171,14 @@ class TreeMemory(Generic[Owner]):
                 del self._owner_of[pid]
         return used
 
+    def processes(self, owner: Owner) -> list[int]:
+        """Of its tree, at the last sample."""
+        return [pid for pid, whose in self._owner_of.items() if whose is owner]
+
     def shared_once(self, owner: Owner) -> float:
         """The part of `sum_bytes` that is left when pages that processes share count once. A ms for each 100 MB."""
         sum_bytes = once_bytes = 0
-        for pid in [pid for pid, whose in self._owner_of.items() if whose is owner]:
+        for pid in self.processes(owner):
             rollup = dict(_ROLLUP.findall(read_proc_file(f"/proc/{pid}/smaps_rollup")))
             sum_bytes += int(rollup.get(b"Rss", 0))
             once_bytes += int(rollup.get(b"Pss", 0))
