@@ -246,7 +246,7 @@ def test_two_projects_on_the_same_nodes(cluster: Cluster, store: Store) -> None:
 def test_a_node_that_fails_alone_is_given_nothing_more(cluster: Cluster, store: Store) -> None:
     """A file that every task needs is missing there. Without any retries, not one task is charged for it."""
     field = Field(cluster, store, lease="2s", retries=0)
-    open_gate(field, "node2", "node3")
+    open_gate(field, "node0", "node2", "node3")
     field.write_tasks(60, sleep_s=0.3, first="test -e gate || exit 3; ")
     field.start_workers(cluster.nodes[1:])
     field.distcomp("submit", "tasks.txt")
@@ -254,6 +254,8 @@ def test_a_node_that_fails_alone_is_given_nothing_more(cluster: Cluster, store: 
     [bad] = [worker for worker in field.shown("workers") if worker["state"] == "quarantined"]
     assert bad["node"] == "node1"
     assert "failed here, while other nodes did better" in bad["note"]
+    field.write_tasks(24, sleep_s=0.5)
+    assert "node1 is given no more tasks" in field.distcomp("run", "tasks.txt", stream="stderr")
     open_gate(field, "node1")
     field.release("node1")
     see_that_it_takes_part(field, "node1")

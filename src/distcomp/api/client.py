@@ -208,7 +208,7 @@ class Client:
 
     def worker_totals(self) -> WorkerTotals:
         """The live workers together."""
-        return views.totals(worker for worker in self.workers() if worker.state != "silent")
+        return views.totals(self.workers())
 
     def stuck(self) -> tuple[Need, ...]:
         """What no live worker's node can run, if nothing else waits and nothing runs; else nothing."""

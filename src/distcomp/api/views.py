@@ -76,9 +76,9 @@ def worker(record: WorkerRecord) -> WorkerView:
 
 
 def totals(workers: Iterable[WorkerView]) -> WorkerTotals:
-    """Several workers together."""
+    """Several workers together, without the silent ones."""
     together = WorkerTotals()
-    for one in workers:
+    for one in (worker for worker in workers if worker.state != "silent"):
         together = WorkerTotals(
             workers=together.workers + 1,
             running=together.running + one.running,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from distcomp.api import WorkerTotals
+from distcomp.api import WorkerTotals, views
 from distcomp.cli import render
 from distcomp.cli.commands import TakesCommand, words_after_dashes
 from distcomp.cli.opening import opened, parse_settings
@@ -31,7 +31,7 @@ from distcomp.errors import StoreUnavailable
 from distcomp.model import State
 
 if TYPE_CHECKING:
-    from distcomp.api import Client, Need, Progress, Submitted
+    from distcomp.api import Client, Need, Progress, Submitted, WorkerView
     from distcomp.cli.summary import Summary
     from distcomp.nodes.hosts import Host
     from distcomp.nodes.plan import Wishes
@@ -131,6 +131,7 @@ class Run:
         self._totals = WorkerTotals()
         self._totals_at_s = self._stuck_at_s = 0.0
         self._stuck: tuple[Need, ...] = ()
+        self._told: set[str] = set()
 
     def until_done(self) -> Summary:
         """Run until the jobs have ended, or cannot go on, or the user says so."""
@@ -226,14 +227,21 @@ class Run:
 
     def _show(self, progress: Progress) -> None:
         self._line.note(progress)
-        if not self._line.is_due():
-            return
         now_s = self._clock.monotonic_s()
         if now_s >= self._totals_at_s and not progress.trouble:
             self._totals_at_s = now_s + TOTALS_S
             with suppress(StoreUnavailable):
-                self._totals = self._client.worker_totals()
-        self._line.draw(progress, self._totals)
+                self._look_at_workers(self._client.workers())
+        if self._line.is_due():
+            self._line.draw(progress, self._totals)
+
+    def _look_at_workers(self, workers: Sequence[WorkerView]) -> None:
+        self._totals = views.totals(workers)
+        for worker in workers:
+            if worker.state == "quarantined" and worker.node not in self._told:
+                self._told.add(worker.node)
+                step = f"`distcomp nodes clear {worker.worker}` when it is mended"
+                self._line.say(f"{worker.node} is given no more tasks: {worker.note}; {step}")
 
     def _is_stuck(self, progress: Progress) -> bool:
         """Whether two looks in a row found that no node has room for anything that is left."""
