@@ -135,11 +135,6 @@ class Courier:
         """After a lost lease: nothing of the old life runs any more, so a new one may claim."""
         self._may_begin_life.set()
 
-    def is_delivered(self) -> bool:
-        """Has the store taken all reports?"""
-        with self._changed:
-            return not self._outbox and not self._spool
-
     def stop(self, wait_s: float) -> bool:
         """Deliver what is left, for at most `wait_s`, and leave. False: some reports stay on disk."""
         with self._changed:
