@@ -23,7 +23,7 @@ ABORTS = '#include <stdio.h>\n#include <stdlib.h>\nint main(void) { fputs("in do
 COMMANDS = (
     "run -- true", "submit -- true", "sweep echo{n} n=1,2", "worker", "status", "workers", "tasks", "results",
     "show ab", "explain ab", "logs ab", "retry --failed", "cancel ab", "forget --finished",
-    "server start", "server stop", "server status",
+    "server start", "server stop", "server status", "simulate", "nodes status",
 )  # fmt: skip
 WITHOUT_FOLDER = {"config"}
 

@@ -80,7 +80,7 @@ def test_a_node_that_is_unlike_the_others_is_left_out(user: User) -> None:
 
 
 def test_a_script_of_preparation_is_run_once_on_each_node(user: User) -> None:
-    user.write("setup.sh", "echo ran >> /root/job/ran\n")
+    user.write("setup.sh", "echo ran >> /opt/job/ran\n")
     user.tasks("cat ran")
     for _ in range(2):
         user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", "--setup", "setup.sh", "--rerun")

@@ -30,7 +30,7 @@ def test_a_plain_user_whose_login_shell_talks_and_whose_home_lies_deep(user: Use
     assert user.distcomp("logs", task).stdout == "user\n"
     for node in nodes:
         assert node.processes("distcomp") == {}
-        assert node.run("find", "/tmp", "-name", "distcomp-*").stdout == ""
+        assert node.run("find", "/tmp", "-xdev", "-name", "distcomp-*").stdout == ""
         node.run("rm", "-rf", f"{PLAIN_HOME}/deep")
 
 

@@ -65,7 +65,7 @@ def _after(task: TaskView) -> Row:
             "attempt": outcome.attempt,
             "wall_s": usage.wall_s,
             "cpu_s": usage.cpu_s,
-            "peak_bytes": usage.peak_bytes,
+            "peak_bytes": usage.peak_bytes or None,
             "disk_read_bytes": usage.disk_read_bytes,
             "disk_written_bytes": usage.disk_written_bytes,
             "started_at_ms": outcome.started_at_ms,
@@ -77,5 +77,5 @@ def _after(task: TaskView) -> Row:
 
 def in_order(names: Iterator[str]) -> list[str]:
     """Column names as they came, each once, those of AFTER last."""
-    seen = dict.fromkeys(names)
+    seen = dict.fromkeys((*BEFORE, *names))
     return [*(name for name in seen if name not in AFTER), *AFTER]

@@ -27,6 +27,10 @@ def written_whole(path: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    if path.is_dir():
+        raise DistcompError(
+            f"{path} is a directory.", unchanged="Nothing was written.", next_step="Name a file in it: -o FILE."
+        )
     if path.exists() and not path.is_file():
         # A pipe or a device: it cannot be replaced, and is meant to be written to.
         with path.open("wb") as file:

@@ -41,11 +41,23 @@ def distcomp(
 
 def main() -> NoReturn:
     """Run the command that the program's arguments name, and exit."""
+    _open_standard_files()
     for number in (signal.SIGTERM, signal.SIGHUP):
         # Ignored signals stay so: that is how nohup works.
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end_in_good_order)
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_standard_files() -> None:
+    """Where one of them was closed (`>&-`), the next file that is opened would be taken for it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def _end_in_good_order(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  the handler's protocol

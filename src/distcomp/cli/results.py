@@ -14,6 +14,7 @@ from distcomp.cli import render
 from distcomp.cli.files import STDOUT, written_whole
 from distcomp.cli.opening import opened
 from distcomp.cli.options import AsJson, States, parse_states
+from distcomp.cli.terminal import printable
 from distcomp.cli.usage import BadUsage
 
 if TYPE_CHECKING:
@@ -121,4 +122,4 @@ def _cell(name: str, value: Any) -> str:
         return render.size(value)
     if name in ("wall_s", "cpu_s"):
         return render.duration(value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))

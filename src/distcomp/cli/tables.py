@@ -7,7 +7,6 @@ asked again, the store would have others by then.
 from __future__ import annotations
 
 import csv
-import io
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -53,15 +52,22 @@ def _write_csv(rows: Rows, file: BinaryIO) -> int:
     from distcomp.api.results import in_order
 
     names = in_order(name for row in rows() for name in row)
-    text = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="", write_through=True)
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(_Encoded(file), lineterminator="\n")
     writer.writerow(names)
     number = 0
     for number, row in enumerate(rows(), 1):  # noqa: B007  the last one is the answer
         writer.writerow([_text(row.get(name)) for name in names])
-    text.flush()
-    text.detach()
     return number
+
+
+class _Encoded:
+    """Text to a file of bytes, which it never closes: io's wrapper does, where a broken pipe leaves it behind."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        return self._file.write(text.encode("utf-8", "surrogateescape"))
 
 
 def write_parquet(rows: Rows, file: BinaryIO) -> int:

@@ -28,7 +28,7 @@ HEAD = ("task", "state", "try", "took", "peak", "why", "command")
 def tasks(
     flags: FilterFlags,
     state: States = None,
-    limit: Annotated[int | None, typer.Option("-n", "--limit", metavar="N", help="At most so many.")] = None,
+    limit: Annotated[int | None, typer.Option("-n", "--limit", metavar="N", min=0, help="At most so many.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List tasks, in order of submission."""

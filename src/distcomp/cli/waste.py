@@ -33,9 +33,12 @@ def use_line(use: Use) -> str:
     """Mean and peak use of memory and cores; "" when that is not known."""
     if use.span_s < _LEAST_SPAN_S:
         return ""
+    mean_memory, mean_cores = use.memory_fraction, use.cores_fraction
+    # The peak is of looks, and the mean goes straight from one to the next.
+    most_memory, most_cores = max(mean_memory, use.peak_memory_fraction), max(mean_cores, use.peak_cores_fraction)
     return (
-        f"memory {_percent(use.memory_fraction)} on average, {_percent(use.peak_memory_fraction)} at most"
-        f"; cores {_percent(use.cores_fraction)} on average, {_percent(use.peak_cores_fraction)} at most"
+        f"memory {_percent(mean_memory)} on average, {_percent(most_memory)} at most"
+        f"; cores {_percent(mean_cores)} on average, {_percent(most_cores)} at most"
     )
 
 

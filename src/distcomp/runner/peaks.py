@@ -26,8 +26,8 @@ class PeakMemory:
 
     The kernel counts the peak of every process (ru_maxrss), but not of a tree, and it starts counting before exec, when
     the child still shares the worker's memory: a task smaller than the worker seems as large as the worker. So
-    a count that is not above the worker's own peak is used only where there is nothing better, that is
-    for a task shorter than the interval.
+    a count that is not above the worker's own peak tells nothing. Of a task so small and so short that
+    no look saw it, the peak is not known.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -79,9 +79,9 @@ class PeakMemory:
         return self._trees.processes(live)
 
     def peak_bytes(self, live: Live, largest_process_bytes: int) -> int:
-        """The most that the attempt used, given what the kernel counted for its largest process."""
+        """The most that the attempt used, given what the kernel counted for its largest process. 0: not known."""
         seen_bytes = live.attempt.measured.peak_bytes
-        if seen_bytes and largest_process_bytes <= self._own_peak_bytes + _SLACK_BYTES:
+        if largest_process_bytes <= self._own_peak_bytes + _SLACK_BYTES:
             return seen_bytes
         return max(seen_bytes, largest_process_bytes)
 
