@@ -137,3 +137,8 @@ def test_what_was_just_started_or_killed_is_looked_at_soon() -> None:
     assert look_interval_s(NODE, [load(1, 3), load(2, 0, is_new=True)], LIMITS) == 0.05
     assert look_interval_s(NODE, [load(1, 3), replace(load(2, 1), is_dying=True)], LIMITS) == 0.05
     assert look_interval_s(replace(NODE, is_stalled=True), [load(1, 3)], LIMITS) == 0.05
+
+
+def test_one_jump_on_a_small_node_does_not_send_back_everybody() -> None:
+    small = replace(NODE, memory=NodeMemory(GIB, GIB // 2), growth_bytes=GIB // 4, since_s=0.05)
+    assert line_bytes(small, replace(LIMITS, keep_free_bytes=0)) == GIB // 4

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from distcomp.model import NodeMemory
 from distcomp.packing.values import Load, NodeLimits, NodeUse
 
+_MOST_SHARE = 4
+"""No more than a quarter of a node is kept free for growth until the next look."""
 _TREND_WINDOWS = 4
 """The trend is a mean over a quarter of the time that it is to tell of."""
 
@@ -74,7 +76,9 @@ def trend_bytes_per_s(before: float, growth_bytes: int, since_s: float, horizon_
 def line_bytes(use: NodeUse, limits: NodeLimits) -> int:
     """Memory to keep free: the setting, or what will be taken before anybody can act on the next look."""
     taken_bytes = limits.tuning.lookahead * _rate_bytes_per_s(use, limits) * limits.tuning.react_s
-    return max(limits.keep_free_bytes, int(taken_bytes))
+    # One jump does not go on for ever: without a limit, it would send back all others on a small node.
+    most_bytes = use.memory.total_bytes // _MOST_SHARE
+    return max(limits.keep_free_bytes, min(int(taken_bytes), most_bytes))
 
 
 def start_line_bytes(use: NodeUse, limits: NodeLimits) -> int:
