@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -184,3 +185,16 @@ def test_everything_that_reads_has_json(kept: Sandbox) -> None:
         ["config", "show"], ["server", "status"],
     ):  # fmt: skip
         json.loads(kept.distcomp(*command, "--json").stdout)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_standard_files_do_no_harm(kept: Sandbox, closed: str) -> None:
+    script = f"{shlex.join(DISTCOMP)} run -- 'echo done > here; true # {closed}' {closed}"
+    done = subprocess.run(["bash", "-c", script], cwd=kept.folder, env=kept.environment, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert (kept.folder / "here").read_text() == "done\n"
+
+
+def test_a_number_that_makes_no_sense_is_wrong_usage(kept: Sandbox) -> None:
+    kept.distcomp("submit", "--", "true")
+    assert "--limit is a number of tasks, and not -3" in kept.distcomp("tasks", "--limit", "-3", exit_code=2).stderr

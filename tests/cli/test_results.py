@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.sandbox import Sandbox
+from tests.support.sandbox import DISTCOMP, Sandbox
 
 LINES = (
     {"command": 'echo noise; echo \'{"miss": 0.25, "note": "a, b", "size": 7}\'', "params": {"algo": "LRU", "size": 1}},
@@ -94,6 +96,7 @@ def test_the_files_name_says_the_form_and_it_appears_whole(ran: Sandbox, name: s
         (["--csv", "--jsonl"], "Expected one form: --csv or --jsonl."),
         (["-o", "results.txt"], "Say in which form"),
         (["--csv", "-o", "nowhere/r.csv"], "nowhere/r.csv cannot be written: No such file or directory."),
+        (["--csv", "-o", "."], ". is a directory."),
     ],
 )
 def test_wrong_input_writes_nothing(ran: Sandbox, arguments: list[str], message: str) -> None:
@@ -108,6 +111,27 @@ def test_a_file_that_is_there_stays_until_the_new_one_is_whole(ran: Sandbox) -> 
     path: Path = ran.write("old.csv", "old")
     ran.distcomp("results", "--csv", "-o", "old.csv")
     assert path.read_text().startswith("task_id,")
+
+
+def test_nobody_reads_a_table_to_its_end(kept: Sandbox) -> None:
+    """More than a pipe holds, into a pipe that nobody reads."""
+    kept.distcomp("run", "--plain", "-", stdin="".join(f"true {number} {'x' * 5000}\n" for number in range(30)))
+    for form in ("--csv", "--jsonl", "--json"):
+        script = f"{shlex.join(DISTCOMP)} results {form} | head -1 >/dev/null; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", script], cwd=kept.folder, env=kept.environment, capture_output=True)
+        assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_control_characters_do_not_reach_the_terminal(kept: Sandbox) -> None:
+    kept.distcomp("run", "--plain", "-", stdin="""printf '{"name": "a\\\\nb\\\\u001b[31m"}'\n""")
+    shown = kept.distcomp("results").stdout
+    assert "\x1b" not in shown
+    assert len(shown.splitlines()) == 2
+
+
+def test_columns_have_their_names_where_there_are_no_rows(kept: Sandbox) -> None:
+    kept.distcomp("submit", "--", "true")
+    assert kept.distcomp("results", "--csv").stdout.startswith("task_id,state,command,cause,")
 
 
 def test_nothing_has_ended_yet(kept: Sandbox) -> None:

@@ -13,6 +13,7 @@ from distcomp.cli import render
 from distcomp.cli.opening import opened
 from distcomp.cli.options import AsJson, FilterFlags, States, parse_states, with_flags
 from distcomp.cli.terminal import cut
+from distcomp.cli.usage import BadUsage
 from distcomp.model import State
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ HEAD = ("task", "state", "try", "took", "peak", "why", "command")
 def tasks(
     flags: FilterFlags,
     state: States = None,
-    limit: Annotated[int | None, typer.Option("-n", "--limit", metavar="N", min=0, help="At most so many.")] = None,
+    limit: Annotated[int | None, typer.Option("-n", "--limit", metavar="N", help="At most so many.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List tasks, in order of submission."""
+    if limit is not None and limit < 0:
+        raise BadUsage(f"--limit is a number of tasks, and not {limit}.")
     with opened() as client:
         found = client.tasks(flags.wanted(parse_states(state)), limit)
         render.show_all(found, as_json, _lines)
