@@ -138,9 +138,10 @@ def test_loss_and_delay(cluster: Cluster, store: Store) -> None:
     A claim may be lost with its answer, and is then made again; no attempt is.
     """
     field = Field(cluster, store)
+    # Before: a worker that cannot reach the store at its start ends.
+    field.start_workers(cluster.nodes[1:])
     cluster["node1"].fault("delay", 100)
     cluster["node1"].fault("loss", 10)
-    field.start_workers(cluster.nodes[1:])
     field.submit(48, sleep_s=0.4)
     field.check()
     assert "took this worker for dead" not in field.log(cluster["node1"])
