@@ -36,6 +36,7 @@ SOON_S = 0.05
 """Until the first look after something was started."""
 SAY_S = 1.0
 MOSTLY = 0.5
+"""Of a node's memory: who used less when memory ended it has not outgrown the node, whoever was there."""
 REFUSED_S = 1.0
 """How long nothing is started after the node had no process, descriptor or memory left for an attempt."""
 
@@ -115,9 +116,8 @@ class Worker:
         """Descriptors that woke us."""
         if self._leash in ready:
             self.stop(Stop.NOW)
-        if self._fence is not None and self._fence.event in ready:
+        if self._fence is not None and self._fence.event in ready and self._fence.is_near():
             # Memory is nearly out, long before a look was due.
-            self._fence.is_near()
             self._look_at_s = 0.0
 
     def _is_done(self) -> bool:
@@ -151,16 +151,17 @@ class Worker:
             self._streak.note(claim.task_id, outcome)
             # What was taken from us is not ours to report.
             if outcome.cause not in (Cause.LOST, Cause.CANCELLED):
-                settlement, has_outgrown_node = self._verdict(ended), self._has_outgrown_node(ended)
+                has_outgrown_node = self._has_outgrown_node(ended)
+                settlement = self._verdict(ended, has_outgrown_node=has_outgrown_node)
                 self._courier.report(settlement, has_outgrown_node=has_outgrown_node)
         for refused in self._runner.refused():
             del self._running[refused.attempt.task_id]
             self._take_refusal(refused.attempt.claim, refused.error)
 
-    def _verdict(self, ended: Ended) -> AnySettlement:
+    def _verdict(self, ended: Ended, *, has_outgrown_node: bool) -> AnySettlement:
         claim, outcome = ended.attempt.claim, ended.outcome
         settings = self._outlook.settings
-        place = packing.Place(self._outlook.memory.total_bytes, was_alone=self._has_outgrown_node(ended))
+        place = packing.Place(self._outlook.memory.total_bytes, was_alone=has_outgrown_node)
         match packing.after_end(claim, outcome, settings.retries, settings.retry_backoff_s, place):
             case packing.Done():
                 return Finish(claim.task_id, claim.token, outcome)
