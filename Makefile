@@ -5,6 +5,8 @@ export VENV ?= .venv
 BIN = $(VENV)/bin
 # For pytest, e.g. make test ARGS='-k reap'
 ARGS =
+# Most tests wait more than they work.
+TESTS = $(BIN)/python -m pytest -n logical --maxprocesses 4 $(ARGS)
 
 .DEFAULT_GOAL = help
 .PHONY: help demo test check format bench chaos clean ready-to-run ready-to-work
@@ -17,14 +19,14 @@ demo: ready-to-run  ## set up, run the example sweep, end with a table and a pic
 	@$(BIN)/python examples/cache_sweep/demo.py
 
 test: ready-to-work  ## set up, run all tests; what had to be left out is named at the end
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(TESTS)
 
 check: ready-to-work  ## all of CI: format, lint, types, import contracts, tests
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(ARGS)
+	$(TESTS)
 
 format: ready-to-work  ## mend what ruff can mend, and write docs/settings.md anew
 	$(BIN)/python -m ruff check --fix .

@@ -26,7 +26,6 @@ def nothing_is_left_running() -> Iterator[None]:
     yield
     left = leftovers.still_running(patience_s=5)
     leftovers.kill(left)
-    leftovers.remove_fences()
     assert not left, "tests left processes:\n" + "\n".join(map(str, left))
 
 
@@ -43,6 +42,13 @@ def cluster(_hosts: Cluster) -> Iterator[Cluster]:
     """Four hosts, node0 to node3, healthy and idle; one cluster serves the whole session."""
     yield _hosts
     _hosts.reset()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares something costly runs in one process: all tests on hosts, otherwise those of one file."""
+    for item in items:
+        on_hosts = "_hosts" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("hosts" if on_hosts else item.path.stem))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -65,6 +71,12 @@ def pytest_make_collect_report(
         report.outcome = "failed"
         report.longrepr = f"{collector.nodeid} was left out, which CI may not do: {_reason(report)}"
     return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    is_part_of_several = hasattr(session.config, "workerinput")
+    if not is_part_of_several:  # the others may be starting workers yet
+        leftovers.remove_fences()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
