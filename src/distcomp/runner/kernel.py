@@ -1,4 +1,4 @@
-"""The two system calls that Python lacks."""
+"""The system calls that Python lacks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import os
 
 _PR_SET_CHILD_SUBREAPER = 36
+_CLONE_FS = 0x200
 _FALLOC_FL_KEEP_SIZE = 1
 _FALLOC_FL_PUNCH_HOLE = 2
 
@@ -20,6 +21,14 @@ def set_subreaper(*, is_subreaper: bool) -> None:
     """
     if _libc.prctl(_PR_SET_CHILD_SUBREAPER, int(is_subreaper), 0, 0, 0) != 0:
         raise _last_error()
+
+
+def leave_directory_to_thread() -> bool:
+    """Give the calling thread a working directory of its own, which what it starts inherits.
+
+    False where that is forbidden, as in some containers: the directory stays that of the whole process.
+    """
+    return bool(_libc.unshare(_CLONE_FS) == 0)
 
 
 def punch_hole(fd: int, start_bytes: int, length_bytes: int) -> None:

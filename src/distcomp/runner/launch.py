@@ -63,8 +63,8 @@ class _Surroundings(NamedTuple):
 class Launcher:
     """Starts attempts, each in a session of its own.
 
-    Changes the working directory of this process with each start, as posix_spawn inherits it: whoever uses
-    it must not rely on relative paths.
+    Changes the working directory of the calling thread with each start, as posix_spawn inherits it. Threads that have
+    one of their own may launch at the same time.
 
     Args:
         worker: what tasks see as DISTCOMP_WORKER; also marks their processes.

@@ -33,9 +33,9 @@ from distcomp.runner.trees import read_process, signal_tree
 class Runner:
     """Runs attempts in sessions of their own, below one worker.
 
-    As long as it is open, this process is a subreaper, its working directory changes with each start, and
-    OWN_MARK is in its environment. Other threads may start processes and wait for them; if the main thread
-    does, while attempts run, it must tell so with `leave_alone`.
+    As long as it is open, this process is a subreaper, and OWN_MARK is in its environment. Where threads cannot have a
+    working directory of their own, that of the process changes with each start. Other threads may start processes and
+    wait for them; if the main thread does, while attempts run, it must tell so with `leave_alone`.
 
     Args:
         folder: the node's; `slots`, `running/` and `output/` in it are the runner's.
@@ -76,7 +76,8 @@ class Runner:
         self._settling = Settling(node, self._slots, self._outputs, self._memory, self._hand_over)
         self._starter = Starter(self._launch, wake)
         if fence is not None:
-            fence.add_thread(self._starter.thread_id)
+            for thread_id in self._starter.thread_ids:
+                fence.add_thread(thread_id)
         self._started = 0
         self._starting: dict[int, Live] = {}
         self._roots: dict[int, Live] = {}
@@ -215,7 +216,7 @@ class Runner:
     # Starts and ends
 
     def _launch(self, live: Live) -> int:
-        """In the starter's thread."""
+        """In one of the starter's threads."""
         attempt = live.attempt
         attempt.started_at_ms, attempt.started_s = self._clock.now_ms(), self._clock.monotonic_s()
         pid = self._launcher.launch(attempt.claim, live.slot.files, self.limits, attempt.started_s)

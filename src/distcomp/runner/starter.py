@@ -1,9 +1,9 @@
-"""The thread that starts processes, one after the other, while the worker's own thread does all the rest.
+"""The threads that start processes, while the worker's own thread does all the rest.
 
 A start sleeps for half a millisecond, until the child has come through exec: most of what a short task costs. With the
-ends of others settled meanwhile, short tasks run as fast as under `xargs`. It is a thread also because children are
-born into the cgroup of the thread that starts them, where cgroups are of version 1: so no attempt is ever outside
-of the fence.
+ends of others settled meanwhile, and two starts at a time, short tasks run as fast as under `xargs`. They are threads
+also because children are born into the cgroup of the thread that starts them, where cgroups are of version 1: so no
+attempt is ever outside of the fence.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from distcomp.runner.attempt import Live
+from distcomp.runner.kernel import leave_directory_to_thread
+
+THREADS = 2
 
 
 class Started(NamedTuple):
@@ -26,11 +29,14 @@ class Started(NamedTuple):
 
 
 class Starter:
-    """One thread. `put`, `take` and `close` are called by the worker's own.
+    """Some threads, each with a working directory of its own, or where the kernel refuses that a single one.
+
+    `put`, `take` and `close` are called by the worker's own thread.
 
     Args:
-        launch: called in the thread; the process it has started.
-        wake: called in the thread, when an attempt could not be started or one is awaited.
+        launch: called in the threads, by two at once; the process it has started.
+        wake: called in a thread, when an attempt could not be started, or was to be killed before it was, or when one
+            is awaited.
     """
 
     def __init__(self, launch: Callable[[Live], int], wake: Callable[[], None]) -> None:
@@ -38,14 +44,14 @@ class Starter:
         self._queue: queue.SimpleQueue[Live | None] = queue.SimpleQueue()
         self._done: deque[Started] = deque()
         self._is_awaited = False
-        self._thread = threading.Thread(target=self._run, name="starter", daemon=True)
-        self._thread.start()
+        self._threads: list[threading.Thread] = []
+        while len(self._threads) < THREADS and self._add_thread():
+            pass
 
     @property
-    def thread_id(self) -> int:
-        """The kernel's number of the thread."""
-        assert self._thread.native_id is not None
-        return self._thread.native_id
+    def thread_ids(self) -> list[int]:
+        """The kernel's numbers of the threads."""
+        return [thread.native_id for thread in self._threads if thread.native_id is not None]
 
     def put(self, live: Live) -> None:
         """Start this, after those that were put before."""
@@ -63,14 +69,30 @@ class Starter:
         self._is_awaited = True
 
     def close(self) -> None:
-        """End the thread, after what was put."""
-        self._queue.put(None)
-        self._thread.join()
+        """End the threads, after what was put."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
 
-    def _run(self) -> None:
-        while (live := self._queue.get()) is not None:
+    def _add_thread(self) -> bool:
+        """False: its working directory is that of the whole process, so it must be the only one."""
+        has_own_directory: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        name = f"starter {len(self._threads)}"
+        thread = threading.Thread(target=self._run, args=(has_own_directory,), name=name, daemon=True)
+        thread.start()
+        is_apart = has_own_directory.get()
+        if is_apart or not self._threads:
+            self._threads.append(thread)
+        return is_apart
+
+    def _run(self, has_own_directory: queue.SimpleQueue[bool]) -> None:
+        is_apart = leave_directory_to_thread()
+        is_of_use = is_apart or not self._threads
+        has_own_directory.put(is_apart)
+        while is_of_use and (live := self._queue.get()) is not None:
             self._done.append(self._start(live))
-            if self._is_awaited or self._done[-1].error is not None:
+            if self._is_awaited or live.order is not None or self._done[-1].error is not None:
                 self._is_awaited = False
                 self._wake()
 
