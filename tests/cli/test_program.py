@@ -28,7 +28,7 @@ def cpu_s(*arguments: str) -> float:
 
 
 def test_help_teaches_the_main_flow_in_ten_lines(sandbox: Sandbox) -> None:
-    for arguments in (["--help"], ["-h"], []):
+    for arguments in (["--help"], ["-h"], ["help"], []):
         assert sandbox.distcomp(*arguments).stdout == HELP
     flow = HELP.partition("\n\n")[2].partition("\n\n")[0].splitlines()
     assert len(flow) <= 10
@@ -52,12 +52,34 @@ def test_version(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "suggestion"),
-    [(["staus"], "status"), (["status", "--jsno"], "--json"), (["server", "strat"], "start")],
+    [
+        (["staus"], "status"),
+        (["status", "--jsno"], "--json"),
+        (["server", "strat"], "start"),
+        (["ls"], "distcomp tasks"),
+        (["--json", "status"], "distcomp status --json"),
+        (["tasks", "--failed"], "distcomp tasks --state failed"),
+        (["results", "failed"], "distcomp results --state failed"),
+        (["retry", "--state", "failed"], "distcomp retry --failed"),
+        (["run", "echo", "hi"], "distcomp run -- echo hi"),
+        (["submit", "./prog", "1"], "distcomp submit -- ./prog 1"),
+    ],
 )
 def test_a_slip_of_the_pen_is_told_what_was_meant(sandbox: Sandbox, arguments: list[str], suggestion: str) -> None:
     done = sandbox.distcomp(*arguments, exit_code=2)
     assert suggestion in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_makes_no_project(sandbox: Sandbox) -> None:
+    """Else it would stand between what is typed in the right directory below and the project above."""
+    for command in (
+        ["run"], ["run", "nowhere.txt"], ["run", "nowhere.txt", "--hosts", "nowhere"], ["submit", "nowhere.txt"],
+        ["nodes", "check"], ["nodes", "check", "--hosts", "nowhere"], ["nodes", "start", "--hosts", "nowhere"],
+        ["nodes", "exec", "--timeout", "soon", "--", "ls"], ["sweep", "./sim {n}", "n=1..5"],
+    ):  # fmt: skip
+        assert sandbox.distcomp(*command, exit_code=2).stderr.startswith("distcomp: ")
+        assert list(sandbox.folder.iterdir()) == [], command
 
 
 def test_looking_where_there_is_no_project_says_so_and_makes_none(sandbox: Sandbox) -> None:
@@ -169,6 +191,18 @@ def test_the_shell_completes_commands_options_states_and_ids(kept: Sandbox) -> N
     assert complete(kept, "tasks", "--inc") == ["--include"]
     assert complete(kept, "tasks", "--state", "fi") == ["finished"]
     assert complete(kept, "show", task["task_id"][:3]) == [task["task_id"]]
+
+
+def test_completion_is_installed_for_shells_that_there_is_one_for(sandbox: Sandbox) -> None:
+    sandbox.environment["HOME"] = str(sandbox.folder)
+    done = sandbox.distcomp("--install-completion", "tcsh", exit_code=2)
+    assert done.stderr.startswith("distcomp: There is no completion for tcsh.\n  Nothing was changed.\n  Name one: ")
+    assert list(sandbox.folder.iterdir()) == []
+    assert "fish" in sandbox.distcomp("--install-completion", "fish").stdout
+    script = sandbox.distcomp("--show-completion", "fish").stdout
+    assert (sandbox.folder / ".config/fish/completions/distcomp.fish").read_text() == script
+    sandbox.environment["HOME"] = "/proc/1"
+    assert sandbox.distcomp("--install-completion", "bash", exit_code=1).stderr.startswith("distcomp: /proc/1/.bash")
 
 
 def test_completing_ids_does_not_start_a_store(sandbox: Sandbox) -> None:

@@ -317,3 +317,31 @@ def test_no_text_makes_a_condition_fail_otherwise_than_by_saying_so(where: str) 
     except BadInput as error:
         refused = error.faults
     assert {fault.file for fault in refused} <= {"where"}
+
+
+# What was meant
+
+
+@pytest.mark.parametrize(
+    ("parameter", "column", "form"),
+    [
+        ("1..5", 3, "range:1..5"),
+        ("0..1..0.25", 3, "range:0..1..0.25"),
+        ("7,1..5", 5, "range:1..5"),
+        ("1..1000..x10", 3, "log:1..1000..x10"),
+    ],
+)
+def test_a_text_that_looks_like_a_range_is_a_fault_that_says_how_to_write_one(
+    parameter: str, column: int, form: str
+) -> None:
+    [fault] = faults("{x}", f"x={parameter}")
+    assert fault.startswith(f"parameter x:{column}: ")
+    assert f"Write {form} " in fault
+    assert values(f"'{parameter}'") == [parameter], "in quotes, it is a text"
+
+
+def test_a_text_that_matches_files_is_a_fault_too_and_one_that_matches_none_is_a_text(tmp_path: Path) -> None:
+    (tmp_path / "a.xz").touch()
+    with pytest.raises(BadInput, match=r"Write glob:\*.xz "):
+        parse_parameter("x=*.xz", Disk(tmp_path))
+    assert values("*.gz,'*.xz'", Disk(tmp_path)) == ["*.gz", "*.xz"]

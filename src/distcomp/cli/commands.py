@@ -39,7 +39,7 @@ Commands (distcomp COMMAND --help):
 Options:
   -C DIRECTORY            work in another directory
   --version               print the version
-  --install-completion    let the shell complete commands; --show-completion prints the script
+  --install-completion [SHELL]  let the shell complete commands; --show-completion prints the script
 """
 
 # Name to module; some modules have several commands. In the order of the page above.

@@ -14,6 +14,7 @@ import typer
 
 from distcomp import __version__
 from distcomp.cli.commands import Commands, new_app
+from distcomp.cli.shells import is_about_completion, see_to_completion
 from distcomp.cli.usage import BadUsage
 from distcomp.errors import BadInput, DistcompError
 
@@ -71,8 +72,7 @@ def _end_in_good_order(number: int, frame: FrameType | None) -> NoReturn:  # noq
 def run(arguments: list[str]) -> int:
     """Run a command; its exit code."""
     try:
-        arguments = _enter_directory(arguments)
-        code = _run(arguments)
+        code = _run(_enter_directory(arguments))
         sys.stdout.flush()
         return code
     except DistcompError as error:
@@ -91,6 +91,11 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     """With typer's own handling of wrong usage (exit code 2), which it shows itself."""
+    if is_about_completion(arguments):
+        see_to_completion(arguments)
+        return 0
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     command, stdout = typer.main.get_command(app), sys.stdout
     try:
         command.main(arguments or ["--help"], prog_name="distcomp")
@@ -98,8 +103,19 @@ def _run(arguments: list[str]) -> int:
         # When whoever reads our output is gone, typer puts something quiet in the place of stdout.
         if sys.stdout is not stdout:
             return PIPE_CLOSED
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if code == BadUsage.exit_code:
+            _say_hint(arguments)
+        return code
     return 0
+
+
+def _say_hint(arguments: list[str]) -> None:
+    """Below what typer said of wrong usage."""
+    from distcomp.cli.hints import hint
+
+    if said := hint(arguments):
+        print(f"  {said}", file=sys.stderr)
 
 
 def _enter_directory(arguments: list[str]) -> list[str]:

@@ -16,7 +16,7 @@ from distcomp.cli.opening import opened_project
 from distcomp.cli.options import AsJson, HostFile, NodeNames, WishFlags, with_flags
 from distcomp.cli.terminal import paint
 from distcomp.cli.usage import BadUsage
-from distcomp.errors import DistcompError
+from distcomp.errors import BadInput, DistcompError, Fault
 
 if TYPE_CHECKING:
     from distcomp.nodes.checking import Check
@@ -175,7 +175,10 @@ def exec_(
     if not words:
         raise BadUsage("Expected -- and a command.")
     command = words[0] if len(words) == 1 else shlex.join(words)
-    limit_s = parse_duration(timeout)
+    try:
+        limit_s = parse_duration(timeout)
+    except ValueError as error:
+        raise BadInput([Fault("--timeout", 0, 0, str(error))], unchanged="Nothing was run.") from error
 
     def ask(readying: Readying, host: Host) -> tuple[int, str]:
         question = {"cwd": readying.plan.wishes.cwd, "commands": [command], "timeout_s": limit_s}
@@ -217,8 +220,8 @@ def _on_nodes(
     from distcomp.nodes.ssh import HostTrouble, Ssh
 
     with opened_project(create=True) as project:
-        project.make()
         chosen = targets(record_of(project), file, names)
+        project.make()
         settings = project.settings
         with Ssh(settings.ssh, settings.connections) as ssh:
             plan = plan_of(project, ssh, wishes or Wishes(str(Path.cwd())))

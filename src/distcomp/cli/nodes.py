@@ -46,10 +46,10 @@ def start(
 
     settings = parse_settings(set_, listen=listen)
     with opened_project(create=True, settings=settings) as project:
-        project.make()
         chosen = targets(record_of(project), hosts, names)
         wished = recorded(wishes, None)
         wishes_of(wished)  # its faults are told here, and not in a log
+        project.make()
         standings = _see_to(project, settings, chosen, "work", wished, ("working", "left out", "away"))
     _say(chosen, standings, "working")
 

@@ -86,9 +86,10 @@ def run(
     settings = parse_settings(set_, max_tasks=max_tasks, listen=away.listen)
     nodes = away.nodes(wishes, flags.cwd)
     words = words_after_dashes(ctx)
-    with opened(create=True, settings=settings) as client:
+    brings_tasks = file is not None or words is not None
+    with opened(create=brings_tasks, settings=settings) as client:
         submitted = None
-        if file is not None or words is not None:
+        if brings_tasks:
             submitted = submitting.submit(client, file, words, flags, run=True)
             for line in submitting.lines(submitted):
                 print(line, file=sys.stderr)

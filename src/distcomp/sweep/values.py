@@ -141,13 +141,13 @@ def _read(description: str, start: int, sources: Sources) -> Iterator[tuple[int,
     form, colon, rest = description.partition(":")
     reader = _FORMS.get(form) if colon else None
     if reader is None:
-        yield from _items(description, start)
+        yield from _items(description, start, sources)
         return
     for text in reader(rest, sources):
         yield start, text
 
 
-def _items(text: str, start: int) -> Iterator[tuple[int, str]]:
+def _items(text: str, start: int, sources: Sources) -> Iterator[tuple[int, str]]:
     position = 0
     while position <= len(text):
         match = _ITEM.match(text, position)
@@ -157,10 +157,26 @@ def _items(text: str, start: int) -> Iterator[tuple[int, str]]:
             raise _BadValues("an empty value; write '' if it is meant", start + position)
         group = next(name for name in ("single", "double", "bare") if match[name] is not None)
         item = match[group]
-        yield start + match.start(group), _ESCAPE.sub(r"\1", item) if group == "bare" else item
+        if group == "bare":
+            _check_meant(item, start + match.start(group), sources)
+            item = _ESCAPE.sub(r"\1", item)
+        yield start + match.start(group), item
         if not match["comma"]:
             return
         position = match.end()
+
+
+def _check_meant(item: str, column: int, sources: Sources) -> None:
+    """A text without quotes that looks like one of the forms is a slip, as likely as not."""
+    form = ""
+    if _RANGE.fullmatch(item):
+        form, what = f"range:{item}", "these numbers"
+    elif _LOG.fullmatch(item):
+        form, what = f"log:{item}", "these numbers"
+    elif any(sign in item for sign in "*?[") and sources.glob(item):
+        form, what = f"glob:{item}", "the files that match"
+    if form:
+        raise _BadValues(f"{item} is a text here. Write {form} for {what}, or \"'{item}'\" for the text", column)
 
 
 def _glob_values(pattern: str, sources: Sources) -> list[str]:
