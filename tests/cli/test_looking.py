@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -150,6 +151,32 @@ def test_logs_of_what_has_not_run(ran: Sandbox) -> None:
 
 def test_logs_of_what_printed_nothing_are_empty(ran: Sandbox) -> None:
     assert ran.distcomp("logs", only(ran, "--include", "alone")).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("task", "flags", "said"),
+    [
+        ("echo why", [], "nothing was printed to stdout; to stderr there was: distcomp logs --err "),
+        ("echo why", ["--attempt", "1"], "distcomp logs --err --attempt 1 "),
+        ("alone", [], "nothing was printed, neither to stdout nor to stderr"),
+        ("alone", ["--err"], "nothing was printed, neither to stderr nor to stdout"),
+    ],
+)
+def test_who_looks_at_an_empty_output_is_told_where_to_look(
+    ran: Sandbox, task: str, flags: list[str], said: str
+) -> None:
+    """On a terminal, and not in what is printed."""
+    command = shlex.join([*DISTCOMP, "logs", *flags, only(ran, "--include", task)])
+    on_terminal = subprocess.run(
+        ["script", "-qec", f"{command} >{ran.folder}/out", "/dev/null"],
+        cwd=ran.folder,
+        env={**ran.environment, "TERM": "xterm"},
+        capture_output=True,
+        text=True,
+    )
+    assert said in on_terminal.stdout
+    assert (ran.folder / "out").read_text() == ""
+    assert subprocess.run(command, shell=True, cwd=ran.folder, capture_output=True).stderr == b""
 
 
 def test_logs_follow_a_running_attempt_to_its_end(sandbox: Sandbox) -> None:

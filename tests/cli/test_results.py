@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -75,6 +76,19 @@ def test_a_table_to_look_at(ran: Sandbox) -> None:
     lines = ran.distcomp("results").stdout.splitlines()
     assert len(lines) == 1 + len(LINES)
     assert lines[0].split()[:5] == ["task_id", "state", "algo", "size", "miss"]
+
+
+def test_the_table_has_units_in_its_cells_and_the_command_where_there_are_no_parameters(kept: Sandbox) -> None:
+    command = "echo '{\"size_bytes\": 7}'; true " + "x" * 100
+    kept.distcomp("run", "--", command)
+    head, line = kept.distcomp("results").stdout.splitlines()
+    assert head.split()[-5:] == ["wall", "cpu", "peak", "job", "command"]
+    assert f"  1  {command[:59]}…" in line
+    assert re.search(r" 7 .* [\d.]+m?s +[\d.]+m?s +[\d.]+ MiB ", line), "the user's own columns are as they are"
+    kept.distcomp("forget", "--finished")
+    kept.distcomp("sweep", "true {n}", "n=1,2")
+    kept.distcomp("run")
+    assert "command" not in kept.distcomp("results").stdout.splitlines()[0].split()
 
 
 def test_only_some_states(ran: Sandbox) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from distcomp.cli.opening import opened
 from distcomp.cli.options import TaskId
+from distcomp.cli.terminal import is_terminal
+from distcomp.errors import NotFound
+
+if TYPE_CHECKING:
+    from distcomp.api import Client
 
 
 def logs(
@@ -19,8 +25,25 @@ def logs(
 ) -> None:
     """Print what a task printed, byte for byte."""
     with opened() as client:
+        is_silent = True
         for piece in client.logs(task, "stderr" if err else "stdout", attempt=attempt, follow=follow):
+            is_silent = is_silent and not piece
             sys.stdout.buffer.write(piece)
             if follow:
                 sys.stdout.buffer.flush()
         sys.stdout.buffer.flush()
+        # A script that takes the output takes nothing for what it is.
+        if is_silent and is_terminal(sys.stderr):
+            print(_elsewhere(client, task, err=err, attempt=attempt), file=sys.stderr)
+
+
+def _elsewhere(client: Client, task: str, *, err: bool, attempt: int | None) -> str:
+    """What is said when the asked stream is empty: the other one may not be."""
+    here, there = ("stderr", "stdout") if err else ("stdout", "stderr")
+    has_more = False
+    with suppress(NotFound):
+        has_more = any(client.logs(task, "stdout" if err else "stderr", attempt=attempt))
+    if not has_more:
+        return f"nothing was printed, neither to {here} nor to {there}"
+    flags = ("" if err else " --err") + (f" --attempt {attempt}" if attempt else "")
+    return f"nothing was printed to {here}; to {there} there was: distcomp logs{flags} {task}"

@@ -14,17 +14,20 @@ from distcomp.cli import render
 from distcomp.cli.files import STDOUT, written_whole
 from distcomp.cli.opening import opened
 from distcomp.cli.options import AsJson, States, parse_states
-from distcomp.cli.terminal import printable
+from distcomp.cli.terminal import cut, printable
 from distcomp.cli.usage import BadUsage
 
 if TYPE_CHECKING:
-    from distcomp.api import Client
+    from distcomp.api import Client, TaskView
     from distcomp.api.results import Row
 
 SHOWN = 100
 _BY_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".json": "json"}
 # For a table on a screen; all columns are in the other forms.
 _NOT_SHOWN = {"command", "signal", "disk_read_bytes", "disk_written_bytes", "started_at_ms", "ended_at_ms", "tags"}
+# Their cells have a unit each, so the head has none.
+_HEADS = {"wall_s": "wall", "cpu_s": "cpu", "peak_bytes": "peak"}
+COMMAND_COLUMNS = 60
 
 
 def results(
@@ -44,13 +47,16 @@ def results(
     """
     form = _form({"csv": csv, "jsonl": jsonl, "parquet": parquet, "json": as_json}, output)
     states = parse_states(state) or None
+    from distcomp.api import Filter
+    from distcomp.api.results import RESULT_STATES
+
     with opened() as client:
 
         def rows() -> Iterator[Row]:
             return client.results(states)
 
         if not form:
-            _show(rows())
+            _show(client.tasks(Filter(states=states or RESULT_STATES)))
             _show_waste(client)
             return
         with written_whole(output) as file:
@@ -96,14 +102,20 @@ def _show_waste(client: Client) -> None:
             print(line, file=sys.stderr)
 
 
-def _show(rows: Iterable[Row]) -> None:
-    from distcomp.api.results import in_order
+def _show(found: Iterable[TaskView]) -> None:
+    """The first rows as a table; with the command, shortened, where not all have parameters that tell them apart."""
+    from distcomp.api import results as columns
 
-    remaining = iter(rows)
-    shown = list(islice(remaining, SHOWN))
-    names = [name for name in in_order(name for row in shown for name in row) if name not in _NOT_SHOWN]
+    remaining = iter(found)
+    tasks = list(islice(remaining, SHOWN))
+    shown = [columns.row(task) for task in tasks]
+    names = [name for name in columns.in_order(name for row in shown for name in row) if name not in _NOT_SHOWN]
     names = [name for name in names if any(row.get(name) not in (None, "") for row in shown)]
-    for line in render.table(names, [[_cell(name, row.get(name)) for name in names] for row in shown], _right(shown)):
+    if not all(task.params for task in tasks):
+        names.append("command")
+    heads = [_HEADS.get(name, name) for name in names]
+    right = {_HEADS.get(name, name) for name in _numeric(shown)}
+    for line in render.table(heads, [[_cell(name, row.get(name)) for name in names] for row in shown], right):
         print(line)
     if not shown:
         print("no task has ended yet")
@@ -111,15 +123,17 @@ def _show(rows: Iterable[Row]) -> None:
         print(f"... these are the first {SHOWN}; all of them: distcomp results --csv -o results.csv")
 
 
-def _right(rows: Iterable[Row]) -> set[str]:
+def _numeric(rows: Iterable[Row]) -> set[str]:
     return {name for row in rows for name, value in row.items() if isinstance(value, int | float)}
 
 
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
-    if name.endswith("_bytes"):
+    if name == "peak_bytes":
         return render.size(value)
     if name in ("wall_s", "cpu_s"):
         return render.duration(value)
+    if name == "command":
+        return cut(value, COMMAND_COLUMNS)
     return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
