@@ -127,6 +127,18 @@ class TestConnecting:
 
             assert (entry["name"], entry["db"]) == ("distcomp", "2")
 
+    def test_a_host_that_has_vanished_is_noticed_by_who_only_listens(self, server_at: ServerAt) -> None:
+        """By the kernel, in less than half a minute."""
+        with connect(parse(f"redis://127.0.0.1:{server_at()}", {})) as client, client.pubsub() as channel:
+            channel.subscribe("channel")
+            listening = channel.connection._sock
+            idle_s, every_s, times = (
+                listening.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            )
+
+        assert idle_s + every_s * times < 30
+
     def test_a_password_is_given(self, server_at: ServerAt) -> None:
         port = server_at("--requirepass", "right")
 
@@ -147,7 +159,7 @@ class TestConnecting:
 
         with connect(parse(f"redis://:right@127.0.0.1:{port}/1", {})) as client:
             assert client.get("key") == b"value"
-        with pytest.raises(StoreUnavailable, match="No master found"):
+        with pytest.raises(StoreUnavailable, match="No Sentinel of .* knows a primary"):
             connect(parse(url.replace("main", "other"), {}))
 
     @pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "unix:///none/such.sock", f"unix:///{'x' * 120}/s.sock"])

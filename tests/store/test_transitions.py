@@ -311,6 +311,18 @@ def test_leases_start_anew_when_nobody_could_renew_them(store: Store, client: re
     assert store.renew(a_worker(), b"{}") == []
 
 
+def test_a_store_that_was_away_for_most_of_a_lease_takes_nobody_for_dead(store: Store, client: redis.Redis) -> None:
+    """The first worker that is back looks for dead ones before the others could renew."""
+    submit(store, "t")
+    only_claim(store)
+    store.reap()
+    # The worker had renewed a quarter of a lease before the store went away for four fifths of one.
+    client.decr(prefix("test") + "reaped_at", 8_000)
+    client.zincrby(prefix("test") + "leases", -10_500, "w1")
+    assert store.reap() == 0
+    assert store.renew(a_worker(), b"{}") == []
+
+
 def test_leases_are_dated_anew_when_the_servers_clock_was_set_back(
     store: Store, client: redis.Redis, reading: Reading
 ) -> None:

@@ -29,7 +29,14 @@ CONNECT_TIMEOUT_S = 5.0
 SOCKET_TIMEOUT_S = 5.0
 """For one reply. Shorter than a lease (10 s by default), so that a silent store does not cost it."""
 
+SENTINEL_TIMEOUT_S = 1.0
+"""For one Sentinel, of which each connection asks one after another: those that are down must not cost the lease."""
+
 OLDEST_SERVER = (6, 2)
+
+# A host that is gone sends nothing, so who only listens would do so for ever. The kernel asks it every now and then:
+# no message is sent for it, and the server's process does not notice.
+_KEEPALIVE_S = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 _LONGEST_SOCKET_PATH = 100
 """sockaddr_un has 108 bytes on Linux, 104 elsewhere, the closing zero included."""
@@ -193,7 +200,12 @@ def new_client(address: Address, *, socket_timeout_s: float = SOCKET_TIMEOUT_S) 
         return client
     ((host, port),) = address.hosts
     options |= {_TLS_OPTIONS[name]: file for name, file in address.tls_files.items()}
-    return redis.Redis(host=host, port=port, socket_keepalive=True, ssl=address.is_tls, **options)
+    return redis.Redis(host=host, port=port, ssl=address.is_tls, **options, **_keepalive())
+
+
+def _keepalive() -> dict[str, Any]:
+    options = {getattr(socket, name): value for name, value in _KEEPALIVE_S.items() if hasattr(socket, name)}
+    return {"socket_keepalive": True, "socket_keepalive_options": options}
 
 
 def _client_options(address: Address, socket_timeout_s: float) -> dict[str, Any]:
@@ -221,7 +233,8 @@ def _sentinel_client(address: Address, options: dict[str, Any]) -> redis.Redis:
 
     # Sentinels have accounts of their own, usually none: the URL's password is that of the store.
     own = {name: value for name, value in options.items() if name not in ("db", "username", "password", "client_name")}
-    sentinel = Sentinel(list(address.hosts), sentinel_kwargs=own, **options)  # type: ignore[no-untyped-call]
+    own |= {"socket_timeout": SENTINEL_TIMEOUT_S, "socket_connect_timeout": SENTINEL_TIMEOUT_S}
+    sentinel = Sentinel(list(address.hosts), sentinel_kwargs=own, **options, **_keepalive())  # type: ignore[no-untyped-call]
     client: redis.Redis = sentinel.master_for(address.service)  # type: ignore[no-untyped-call]
     return client
 
@@ -295,6 +308,7 @@ def errors_of(address: Address) -> Iterator[None]:
         StoreRefused: trying again is no use: password, permissions, a command it does not know.
     """
     import redis.exceptions as errors
+    from redis.sentinel import MasterNotFoundError
 
     try:
         yield
@@ -305,6 +319,8 @@ def errors_of(address: Address) -> Iterator[None]:
         ) from error
     except errors.BusyLoadingError as error:
         raise StoreUnavailable(f"The store at {address} is still loading its data.") from error
+    except MasterNotFoundError as error:
+        raise StoreUnavailable(f"No Sentinel of {address} that answers knows a primary that is up.") from error
     except (errors.ConnectionError, errors.TimeoutError) as error:
         raise StoreUnavailable(f"The store at {address} does not answer: {error}.") from error
     except errors.ResponseError as error:

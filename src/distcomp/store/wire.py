@@ -129,4 +129,7 @@ class Wire:
 
 
 def _said(error: Exception) -> str:
+    # Its own text is a dump of connections.
+    if type(error).__name__ == "MasterNotFoundError":
+        return "no Sentinel that answers knows a primary that is up"
     return str(error).rstrip(".")

@@ -26,7 +26,7 @@ LINGER_S = 0.1
 BATCH = 400
 REAP_EVERY_S = 2.0
 """How often to look for dead workers, and no less often than four times in a lease: a store that nobody has looked
-through for a whole lease takes nobody for dead."""
+through for half a lease takes nobody for dead."""
 RETRY_FIRST_S, RETRY_CAP_S = 0.05, 2.0
 REVOKED = b"revoked"
 

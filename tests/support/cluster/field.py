@@ -29,26 +29,34 @@ TASK = (
 )
 
 
+def client_on(node: Node, socket: str = "/run/store.sock", password: str | None = PASSWORD) -> redis.Redis:
+    """A way to a server that the faults of the network do not touch: its socket, through its node's files."""
+    path = f"/proc/{node.init_pid()}/root{socket}"
+    return redis.Redis(unix_socket_path=path, password=password, socket_timeout=60, retry=Retry(NoBackoff(), 0))
+
+
 class Store:
-    """A server of the user's own, on one node, with its data on that node's disk."""
+    """A server of the user's own, on one node, with its data on that node's disk. `desk`: where commands are given."""
+
+    folder = "/srv/store"
 
     def __init__(self, node: Node, fsync: str) -> None:
-        self.node = node
-        self._folder = "/srv/store"
-        config = f"""
-            bind {node.address}
-            port {PORT}
-            unixsocket /run/store.sock
-            requirepass "{PASSWORD}"
-            dir {self._folder}
-            save ""
-            appendonly yes
-            appendfsync {fsync}
-        """
-        node.run("rm", "-rf", self._folder)
-        node.put(f"{self._folder}/store.conf", config, mode=0o600)
+        self.node, self.desk, self._fsync = node, node, fsync
+        self.configure(node)
         self.sync()
         self.start()
+
+    @property
+    def url(self) -> str:
+        """Of the store, without password."""
+        return f"redis://{self.node.name}:{PORT}/"
+
+    def configure(self, node: Node, *more: str) -> None:
+        """A server's configuration on this node, with further lines, and no data."""
+        lines = [f"bind {node.address}", f"port {PORT}", "unixsocket /run/store.sock", f'requirepass "{PASSWORD}"']
+        lines += [f"dir {self.folder}", 'save ""', "appendonly yes", f"appendfsync {self._fsync}", *more]
+        node.run("rm", "-rf", self.folder)
+        node.put(f"{self.folder}/store.conf", "\n".join([*lines, ""]), mode=0o600)
 
     def sync(self) -> None:
         """See that what is on its node so far outlives a loss of power."""
@@ -56,20 +64,18 @@ class Store:
 
     def start(self) -> None:
         """Start it with the data it has, and wait until it answers."""
-        self.pid = self.node.start(binary("valkey9"), f"{self._folder}/store.conf", log=f"{self._folder}/log")
+        self.pid = self.start_on(self.node)
         self.__dict__.pop("client", None)
         wait_until(self.answers, f"the store on {self.node} answers")
 
+    def start_on(self, node: Node) -> int:
+        """Start the server that is configured there; its pid on the node."""
+        return node.start(binary("valkey9"), f"{self.folder}/store.conf", log=f"{self.folder}/log")
+
     @cached_property
     def client(self) -> redis.Redis:
-        """A way to it that the faults of the network do not touch: its socket, through its node's files."""
-        path = f"/proc/{self.node.init_pid()}/root/run/store.sock"
-        return redis.Redis(
-            unix_socket_path=path,
-            password=PASSWORD,
-            socket_timeout=60,
-            retry=Retry(NoBackoff(), 0),
-        )
+        """A way to it that the faults of the network do not touch."""
+        return client_on(self.node)
 
     def answers(self) -> bool:
         """Whether it has loaded its data and serves."""
@@ -108,18 +114,18 @@ class Field:
     @property
     def url(self) -> str:
         """Of the store, as workers are given it."""
-        return f"redis://{self.store.node.name}:{PORT}/?password_file={self.folder}/password"
+        return f"{self.store.url}?password_file={self.folder}/password"
 
     def distcomp(self, *arguments: str, stream: str = "stdout") -> str:
-        """A command, given on the store's node; what it prints."""
+        """A command, given at the store's desk; what it prints."""
         command = ("env", "-C", self.folder, "distcomp", *arguments)
-        done = self.store.node.run(*command, environment=self._at_home, timeout_s=100)
+        done = self.store.desk.run(*command, environment=self._at_home, timeout_s=100)
         return str(getattr(done, stream))
 
     def start_distcomp(self, *arguments: str) -> int:
-        """Start a command that goes on, on the store's node; its pid there. `log` has what it prints."""
+        """Start a command that goes on, at the store's desk; its pid there. `log` has what it prints."""
         command = ("env", "-C", self.folder, "distcomp", *arguments)
-        return self.store.node.start(*command, log=f"{self.folder}/log", environment=self._at_home)
+        return self.store.desk.start(*command, log=f"{self.folder}/log", environment=self._at_home)
 
     @property
     def _at_home(self) -> dict[str, str]:
@@ -135,7 +141,7 @@ class Field:
         numbers = range(self._tasks, self._tasks + tasks)
         work = work.format(sleep_s=sleep_s)
         lines = (f"shell:0:0:0:{first}{TASK.format(n=n, square=n * n, work=work)}\n" for n in numbers)
-        self.store.node.put(f"{self.folder}/tasks.txt", "".join(lines))
+        self.store.desk.put(f"{self.folder}/tasks.txt", "".join(lines))
         self._tasks += tasks
 
     def start_worker(self, node: Node, *, wait: bool = False) -> None:

@@ -8,9 +8,9 @@ local lease, now = tonumber(ARGV[1]), now_ms()
 local before = tonumber(call('GET', key.reaped_at) or 0)
 call('SET', key.reaped_at, text(now))
 
--- Nobody looked for longer than a lease, or the clock was set back or forth: who could not renew in that time, or whose
--- lease is dated by another clock, is not dead for it. All leases start anew.
-if now < before or now - before > lease then
+-- Nobody looked for half a lease, or the clock was set back or forth: who could not renew in that time, or whose lease is
+-- dated by another clock, is not dead for it. All leases start anew. Half of one, as the others began a quarter before.
+if now < before or now - before > lease / 2 then
   for _, worker in ipairs(call('ZRANGE', key.leases, 0, -1)) do call('ZADD', key.leases, text(now + lease), worker) end
   -- Delays that the old clock set must not keep tasks for hours: a delay is a minute at most.
   for _, id in ipairs(call('ZRANGEBYSCORE', key.delayed, text(now + 3600000), '+inf', 'LIMIT', 0, 10000)) do
