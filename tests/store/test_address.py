@@ -159,7 +159,7 @@ class TestConnecting:
 
         with connect(parse(f"redis://:right@127.0.0.1:{port}/1", {})) as client:
             assert client.get("key") == b"value"
-        with pytest.raises(StoreUnavailable, match="No Sentinel of .* knows a primary"):
+        with pytest.raises(StoreUnavailable, match=r"No Sentinel of .* knows a primary"):
             connect(parse(url.replace("main", "other"), {}))
 
     @pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "unix:///none/such.sock", f"unix:///{'x' * 120}/s.sock"])
