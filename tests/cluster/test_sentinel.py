@@ -20,7 +20,7 @@ def store(cluster: Cluster) -> ReplicatedStore:
 def finished_on(node: Node, field: Field) -> int:
     """What this node's server believes, primary or not."""
     with client_on(node) as client:
-        return int(client.hget(field.key("counts"), "finished") or 0)  # type: ignore[arg-type]
+        return int(client.hget(field.key("counts"), "finished") or 0)
 
 
 def test_the_primary_is_killed_under_load(cluster: Cluster, store: ReplicatedStore) -> None:
