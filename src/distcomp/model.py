@@ -50,6 +50,7 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     """One task as its user wrote it. What is None or empty here comes from the task's job.
 
     `memory_bytes` and `cores` are what the user declared; 0 means unknown, which is the usual case.
+    `outputs` are patterns of its result files, relative to its directory (globs.py).
     `copy` tells apart equal tasks that the user wants to run several times.
     """
 
@@ -64,6 +65,7 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     retries: int | None = None
     kind: str | None = None
     tags: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     params: Mapping[str, Scalar] | None = None
     copy: int = 0
 
@@ -128,6 +130,14 @@ class Moment(msgspec.Struct, frozen=True, array_like=True):
     total_bytes: int
 
 
+class Made(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """Result files of an attempt, as noted on its node. `lost`: why they could not be."""
+
+    files: int = 0
+    size_bytes: int = 0
+    lost: str = ""
+
+
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """How one attempt ended: kept with the task when it settles, or in its history when it runs again.
 
@@ -150,6 +160,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     stderr_tail: str = ""
     output: OutputPlace | None = None
     output_lost: str = ""
+    made: Made | None = None
     columns: Mapping[str, object] | None = None
     known_bytes: int = 0
     course: tuple[int, ...] = ()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from distcomp.globs import check_glob
 from distcomp.units import format_bytes, format_duration, parse_duration, parse_fraction, parse_size
 
 STORE_SCHEMES = ("redis", "rediss", "unix", "sentinel")
@@ -60,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     abandon_after_s: float
     log_level: str
     cwd_map: tuple[str, str] | tuple[()]
+    collect: tuple[str, ...]
     ssh: str
     sbatch: str
     connections: int
@@ -160,6 +163,10 @@ def _parse_cwd_map(text: str) -> tuple[str, str] | tuple[()]:
     return start.rstrip("/"), place.rstrip("/")
 
 
+def _parse_globs(text: str) -> tuple[str, ...]:
+    return tuple(check_glob(word) for word in shlex.split(text))
+
+
 def _parse_listen(text: str) -> tuple[str, int] | tuple[()]:
     if not text:
         return ()
@@ -178,6 +185,7 @@ def _format_listen(listen: tuple[str, int] | tuple[()]) -> str:
 
 _PORT = 6379
 _LISTEN = Kind(_parse_listen, _format_listen)
+_GLOBS = Kind(_parse_globs, shlex.join)
 _CWD_MAP = Kind(_parse_cwd_map, "=".join)
 _TEXT = Kind(str)
 _STORE = Kind(_parse_store, redact)
@@ -305,6 +313,13 @@ SETTINGS = (
         _CWD_MAP,
         "",
         "/FROM=/TO: tasks of directory /FROM run in /TO on this node, where that is another one",
+    ),
+    Setting(
+        "collect",
+        "collect",
+        _GLOBS,
+        "",
+        "patterns of result files of every task, with blanks between; where files are sent to nodes they come back",
     ),
     Setting("ssh", "ssh", _TEXT, "ssh", "the ssh program that nodes are reached with, and its options", Applies.NODES),
     Setting(

@@ -14,8 +14,8 @@ from distcomp.store.store import Tries
 GIB = 1 << 30
 TASK = TaskView(
     task_id="00" * 8, state=State.TODO, command="./p", type=TaskType.SHELL, priority=0, memory_bytes=4 * GIB, cores=2,
-    cwd="/", env={}, timeout_s=None, retries=None, kind=None, tags=(), params={}, copy=0, job=1, worker="", attempt=0,
-    claimed_at_ms=0, is_delayed=False, outcome=None,
+    cwd="/", env={}, timeout_s=None, retries=None, kind=None, tags=(), outputs=(), params={}, copy=0, job=1, worker="",
+    attempt=0, claimed_at_ms=0, is_delayed=False, outcome=None,
 )  # fmt: skip
 WORKER = WorkerView(
     worker="w1", node="n1", state="working", note="", pid=1, version="", started_at_ms=0, running=1, max_attempts=4,

@@ -93,21 +93,3 @@ def test_a_script_of_preparation_that_fails_leaves_the_node_out(user: User) -> N
     done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", "--setup", "setup.sh")
     assert "node[2-3] left out: the set-up script failed (exit code 3):" in done.stderr
     assert "no licence here" in done.stderr
-
-
-def test_what_tasks_made_where_files_were_sent_is_brought_home(user: User) -> None:
-    """What was sent and is unchanged is not; a second run brings what is new."""
-    private = f"{FOLDER}/private"
-    user.home.put(f"{private}/sim", "#!/bin/sh\nmkdir -p out; hostname > out/$1.txt; echo x > other\n", mode=0o755)
-    user.write("private/out/sent.txt", "sent\n")
-    user.write("private/hosts.txt", "node[1-2]\n")
-    user.write("private/tasks.txt", "".join(f"shell:0:0:0:./sim {number}; sleep 0.2\n" for number in range(9)))
-    command = ("run", "tasks.txt", "--hosts", "hosts.txt", "--send", ".", "--collect", "out/*.txt")
-
-    done = user.distcomp(*command, folder=private)
-
-    assert "9 files collected, 54 B" in done.stderr
-    assert user.home.run("sh", "-c", f"cat {private}/out/?.txt | sort -u").stdout == "node1\nnode2\n"
-    assert user.home.run("ls", private).stdout.split() == ["hosts.txt", "out", "sim", "tasks.txt"]
-    user.write("private/tasks.txt", "shell:0:0:0:./sim 10; sleep 0.2\n")
-    assert "1 file collected" in user.distcomp(*command, folder=private).stderr

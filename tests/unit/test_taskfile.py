@@ -191,7 +191,7 @@ def test_a_plain_line_is_a_shell_command_as_it_stands() -> None:
 def test_a_json_line_has_named_fields() -> None:
     text = """
         {"command": "sim.py a", "type": "python", "priority": 7, "memory": "1.5G", "cores": 2, "cwd": "sub",
-         "env": {"SEED": "1"}, "timeout": "2h", "retries": 0, "kind": "sim", "tags": ["a", "b"],
+         "env": {"SEED": "1"}, "timeout": "2h", "retries": 0, "kind": "sim", "tags": ["a", "b"], "outputs": ["out/*.csv"],
          "params": {"size": 0.1, "n": 3, "algo": "lru", "warm": true, "seed": null}}
     """
     (spec,) = tasks(text.replace("\n", ""), Format.JSONL)
@@ -207,6 +207,7 @@ def test_a_json_line_has_named_fields() -> None:
         retries=0,
         kind="sim",
         tags=("a", "b"),
+        outputs=("out/*.csv",),
         params={"size": 0.1, "n": 3, "algo": "lru", "warm": True, "seed": None},
     )
 
@@ -223,7 +224,7 @@ def test_numbers_alone_are_gigabytes_and_seconds_and_null_is_nothing() -> None:
         (
             '{"command": "a", "x": 2}',
             "t:1:18: unknown field 'x'; the fields are command, type, priority, memory, cores, cwd, env, timeout, "
-            "retries, kind, tags, params",
+            "retries, kind, tags, outputs, params",
         ),
         ('{"params": {"cores": 1}, "command": "a", "cores": "2"}', "t:1:51: cores must be a number"),
         ('{"priority": 1}', "t:1:1: the field 'command' is missing"),
@@ -253,6 +254,7 @@ def test_numbers_alone_are_gigabytes_and_seconds_and_null_is_nothing() -> None:
         ('{"command": "a", "cores": 1e999}', "t:1:27: cores: inf is outside 0 to 65536"),
         ('{"command": "a", "timeout": 0}', "t:1:29: timeout: 0.0 is not above 0 and at most 36500d"),
         ('{"command": "a", "retries": -1}', "t:1:29: retries: -1 is outside 0 to 1000000"),
+        ('{"command": "a", "outputs": ["/x"]}', "t:1:29: outputs: '/x' is not below the task's directory"),
         ('{"command": "a", "cwd": ""}', "t:1:25: cwd: it is empty; leave it out for the directory of submission"),
         ('{"command": "a", "env": {"A=B": "1"}}', "t:1:25: env: 'A=B' cannot be the name of a variable"),
         ('{"command": "a", "env": {"A": 1}}', "t:1:25: env must be an object whose values are text"),

@@ -44,7 +44,8 @@ class SubmitOptions(msgspec.Struct, frozen=True, kw_only=True):
         retries: how often a failed task is tried again; None: the setting.
         kind: name of what the tasks have in common.
         file_format: of a task file; None: JSONL by its name or first line, else type:priority:min_dram:min_cpu:command.
-        base: what the tasks of plain lines have beside their commands; its tags are added to all tasks.
+        base: what the tasks of plain lines have beside their commands; its tags and outputs are added to all
+            tasks.
         skip_bad: leave out lines with faults, and add the others.
         allow_duplicates: keep equal tasks, each as one of its own.
         retry: known tasks that are in these states are put back into todo.
@@ -106,6 +107,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     retries: int | None
     kind: str | None
     tags: tuple[str, ...]
+    outputs: tuple[str, ...]
     params: Mapping[str, Scalar]
     copy: int
     job: int

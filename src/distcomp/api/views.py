@@ -27,6 +27,7 @@ def task(record: TaskRecord, context: JobContext) -> TaskView:
         retries=context.retries if spec.retries is None else spec.retries,
         kind=context.kind if spec.kind is None else spec.kind,
         tags=spec.tags,
+        outputs=spec.outputs,
         params=spec.params or {},
         copy=spec.copy,
         job=record.job,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ from distcomp.nodes.plan import Plan, Wishes
 from distcomp.nodes.record import NODES_START, NodesRecord
 
 if TYPE_CHECKING:
+    from distcomp.api import Client
+    from distcomp.nodes.collecting import Collecting
     from distcomp.nodes.fleet import Fleet, Standing
     from distcomp.nodes.ssh import Ssh
     from distcomp.project import Project
@@ -27,19 +29,20 @@ class NoNode(DistcompError):
 
 @contextmanager
 def labour_of(
-    project: Project,
+    client: Client,
+    jobs: Sequence[int] | None,
     hosts: Sequence[Host],
     wishes: Wishes,
-    collect: Sequence[str],
     say: Callable[[str], None],
     is_interrupted: Callable[[], bool],
 ) -> Iterator[Hosted | Elsewhere]:
-    """The nodes, at work; those that cannot are left out, and said. What they made is brought home at the end.
+    """The nodes, at work; those that cannot are left out, and said. Result files are brought home at the end.
 
     Raises:
         NoNode: none can.
         NodesBusy: another `distcomp run` works with the nodes of this project.
     """
+    project = client.project
     record = NodesRecord(project.folder.cluster)
     if record.attended_by().startswith(NODES_START):
         idle = [host.name for host in hosts if record.phase(host) != "working"]
@@ -47,22 +50,53 @@ def labour_of(
         if idle:
             say(f"  {fold(idle)} not among them: distcomp nodes start --hosts FILE")
         yield Elsewhere()
+        wished = record.wanted().wishes
+        if wished is not None and wished.send:
+            with _ssh_of(project) as ssh:
+                _say_all(say, bring_results_home(client, jobs, ssh, plan_of(project, ssh, Wishes(wished.cwd))))
         return
     with _fleet_of(project, record, hosts, wishes, say, is_interrupted) as (fleet, ssh):
         yield Hosted(fleet)
-        if collect:
-            reached = [host for host, standing in fleet.standings().items() if standing.phase != "left out"]
-            for line in bring_home(ssh, plan_of(project, ssh, wishes), reached, collect):
-                say(line)
+        if wishes.cargo:
+            _say_all(say, bring_results_home(client, jobs, ssh, plan_of(project, ssh, wishes)))
 
 
-def bring_home(ssh: Ssh, plan: Plan, hosts: Sequence[Host], globs: Sequence[str]) -> Iterator[str]:
-    """Collect files from nodes; what to say about it."""
-    from distcomp.cli import render
+def _say_all(say: Callable[[str], None], lines: Iterable[str]) -> None:
+    for line in lines:
+        say(line)
+
+
+def _ssh_of(project: Project) -> Ssh:
+    from distcomp.nodes.ssh import Ssh
+
+    return Ssh(project.settings.ssh, project.settings.connections)
+
+
+def bring_results_home(client: Client, jobs: Sequence[int] | None, ssh: Ssh, plan: Plan) -> Iterator[str]:
+    """Collect the result files of finished tasks; what to say about it, nothing where no attempt noted any."""
+    from distcomp.api.resultfiles import attempts_with_files
     from distcomp.nodes.collecting import Collecting
-    from distcomp.nodes.ssh import HostTrouble
 
-    collecting = Collecting(ssh, plan, Path(plan.wishes.cwd), globs)
+    attempts = attempts_with_files(client, jobs)
+    if not attempts:
+        return
+    known = NodesRecord(client.project.folder.cluster).hosts()
+    collecting = Collecting(ssh, plan, Path(plan.wishes.cwd), attempts)
+    yield from _bring_home(ssh, collecting, [known[name] for name in attempts if name in known])
+    if strange := [name for name in attempts if name not in known]:
+        yield f"  none from {fold(strange)}: not reached over ssh"
+
+
+def bring_matching_home(ssh: Ssh, plan: Plan, hosts: Sequence[Host], globs: Sequence[str]) -> Iterator[str]:
+    """Collect whatever matches, whoever made it; what to say about it."""
+    from distcomp.nodes.collecting import Collecting
+
+    return _bring_home(ssh, Collecting(ssh, plan, Path(plan.wishes.cwd), None, globs), hosts)
+
+
+def _bring_home(ssh: Ssh, collecting: Collecting, hosts: Sequence[Host]) -> Iterator[str]:
+    from distcomp.cli import render
+    from distcomp.nodes.ssh import HostTrouble
 
     def collect(host: Host) -> str:
         try:
@@ -76,6 +110,10 @@ def bring_home(ssh: Ssh, plan: Plan, hosts: Sequence[Host], globs: Sequence[str]
     yield f"{render.number_of(harvest.files, 'file')} collected, {render.size(harvest.size_bytes) or '0 B'}"
     if harvest.several:
         yield f"  {harvest.several:,} came from another node too: the newest was kept"
+    if harvest.changed:
+        yield f"  {render.number_of(harvest.changed, 'file')} left there: changed since the end of the task"
+    if harvest.unknown:
+        yield f"  {render.number_of(harvest.unknown, 'task')} without files: the node does not know which they were"
     for names, trouble in folded(troubles):
         yield f"  not all from {names}: {trouble}"
 
@@ -90,18 +128,15 @@ def _fleet_of(
     is_interrupted: Callable[[], bool],
 ) -> Iterator[tuple[Fleet, Ssh]]:
     from distcomp.nodes.fleet import Fleet, Phase
-    from distcomp.nodes.ssh import Ssh
-
-    settings = project.settings
 
     def on_change(host: Host, standing: Standing) -> None:
         if standing.phase is Phase.AWAY:
             say(f"{host.name} is away: {standing.trouble}")
 
     project.make()
-    with record.attending("`distcomp run`"), Ssh(settings.ssh, settings.connections) as ssh:
+    with record.attending("`distcomp run`"), _ssh_of(project) as ssh:
         record.remember(hosts)
-        fleet = Fleet(ssh, on_change, settings.connections)
+        fleet = Fleet(ssh, on_change, project.settings.connections)
         try:
             fleet.add(hosts, plan_of(project, ssh, wishes))
             while not fleet.wait_until_known(LOOK_S) and not is_interrupted():

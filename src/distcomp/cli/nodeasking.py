@@ -126,21 +126,27 @@ def install(names: NodeNames = None, hosts: HostFile = None) -> None:
 
 
 def collect(
-    globs: Annotated[list[str], typer.Argument(metavar="GLOB...", help="Files, such as 'out/*.csv' or '**/*.log'.")],
+    globs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[GLOB]...", help="Whatever matches, such as '**/*.log', of whatever attempt."),
+    ] = None,
     hosts: HostFile = None,
 ) -> None:
-    """Bring files that tasks made on nodes to the same place here, where --send sent the directory. Run it here."""
+    """Bring the result files of finished tasks to the same place here, where --send sent the directory. Run it here."""
+    from distcomp.api import Client
     from distcomp.api.cluster import plan_of
-    from distcomp.cli.hosted import bring_home
+    from distcomp.cli.hosted import bring_matching_home, bring_results_home
     from distcomp.nodes.plan import Wishes
     from distcomp.nodes.ssh import Ssh
 
-    with opened_project() as project:
-        chosen = targets(record_of(project), hosts, None)
-        with Ssh(project.settings.ssh, project.settings.connections) as ssh:
-            plan = plan_of(project, ssh, Wishes(str(Path.cwd())))
-            for line in bring_home(ssh, plan, chosen, globs):
-                print(line)
+    with opened_project() as project, Ssh(project.settings.ssh, project.settings.connections) as ssh:
+        plan = plan_of(project, ssh, Wishes(str(Path.cwd())))
+        if globs:
+            lines = list(bring_matching_home(ssh, plan, targets(record_of(project), hosts, None), globs))
+        else:
+            lines = list(bring_results_home(Client(project), None, ssh, plan))
+        for line in lines or ["no finished task has noted result files"]:
+            print(line)
 
 
 def logs(

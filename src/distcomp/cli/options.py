@@ -135,6 +135,10 @@ class SubmitFlags:
     retries: Annotated[int | None, typer.Option(metavar="N", help="How often a failed task is tried again.")] = None
     kind: Annotated[str | None, typer.Option(metavar="NAME", help="A name for what the tasks have in common.")] = None
     tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A tag for all tasks. May be repeated.")] = None
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Result files of each task: 'out/$DISTCOMP_TASK_ID.*'. May be repeated."),
+    ] = None
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Memory that each plain task needs, such as 2G; 0: unknown.")
     ] = None
@@ -172,11 +176,15 @@ class AwayFlags:
     listen: Listen = None
     collect: Annotated[
         list[str] | None,
-        typer.Option(metavar="GLOB", help="Bring these files back from nodes at the end, such as 'out/*.csv'."),
+        typer.Option(metavar="GLOB", help="Result files of every task, to bring back from nodes: 'out/*.csv'."),
     ] = None
 
-    def nodes(self, wishes: WishFlags, cwd: Path | None) -> tuple[Sequence[Host], Wishes, Sequence[str]] | None:
-        """The hosts, what is wanted of them, and which files are collected; None: it runs here.
+    def patterns(self) -> str | None:
+        """The setting `collect`; None: not given."""
+        return shlex.join(self.collect) if self.collect else None
+
+    def nodes(self, wishes: WishFlags, cwd: Path | None) -> tuple[Sequence[Host], Wishes] | None:
+        """The hosts, and what is wanted of them; None: it runs here.
 
         Raises:
             BadInput: a file has faults, or cannot be used.
@@ -187,7 +195,7 @@ class AwayFlags:
 
         if self.collect and not wishes.send:
             raise BadUsage("--collect is for what is made where files are sent: with --send.")
-        return None if self.hosts is None else (read_hosts(self.hosts), wishes.wishes(cwd), self.collect or ())
+        return None if self.hosts is None else (read_hosts(self.hosts), wishes.wishes(cwd))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

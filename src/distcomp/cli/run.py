@@ -83,7 +83,7 @@ def run(
     """
     from distcomp.cli import submitting, summary
 
-    settings = parse_settings(set_, max_tasks=max_tasks, listen=away.listen)
+    settings = parse_settings(set_, max_tasks=max_tasks, listen=away.listen, collect=away.patterns())
     nodes = away.nodes(wishes, flags.cwd)
     words = words_after_dashes(ctx)
     brings_tasks = file is not None or words is not None
@@ -108,7 +108,7 @@ class Run:
         client: of the project.
         submitted: whose jobs; None for all that is in the queue.
         settings: for the worker.
-        nodes: where to run, and what is wanted of those hosts, and which files are collected; None: here.
+        nodes: where to run, and what is wanted of those hosts; None: here.
         slurm: how many workers to run in Slurm instead.
     """
 
@@ -117,7 +117,7 @@ class Run:
         client: Client,
         submitted: Submitted | None,
         settings: Mapping[str, object],
-        nodes: tuple[Sequence[Host], Wishes, Sequence[str]] | None = None,
+        nodes: tuple[Sequence[Host], Wishes] | None = None,
         slurm: int | None = None,
     ) -> None:
         from distcomp.cli.progress import ProgressLine
@@ -173,7 +173,8 @@ class Run:
         if self._nodes is not None:
             from distcomp.cli.hosted import labour_of
 
-            with labour_of(self._client.project, *self._nodes, self._line.say, lambda: self._interrupts > 0) as labour:
+            is_interrupted = lambda: self._interrupts > 0  # noqa: E731
+            with labour_of(self._client, self._jobs, *self._nodes, self._line.say, is_interrupted) as labour:
                 yield labour
             return
         if self._slurm is not None:

@@ -12,6 +12,7 @@ from distcomp.cli.opening import environment_variables
 from distcomp.cli.terminal import paint
 from distcomp.cli.usage import BadUsage
 from distcomp.errors import BadInput, Fault
+from distcomp.globs import check_glob
 from distcomp.model import State, TaskSpec, TaskType
 from distcomp.taskfile import Format
 from distcomp.taskfile.fields import parse_cores, parse_priority
@@ -52,6 +53,7 @@ def submit_options(flags: SubmitFlags, *, is_plain: bool, retry_failed: bool) ->
         memory_bytes=read.read("--memory", flags.memory, lambda text: parse_size(text, default_unit="G")) or 0,
         cores=read.read("--cores", flags.cores, parse_cores) or 0,
         tags=tuple(flags.tag or ()),
+        outputs=read.read("--outputs", flags.outputs, lambda texts: tuple(map(check_glob, texts))) or (),
     )
     options = SubmitOptions(
         cwd=read.read("--cwd", flags.cwd, _directory),

@@ -13,7 +13,7 @@ from distcomp.cli.terminal import STATE_COLOURS, paint, printable
 
 if TYPE_CHECKING:
     from distcomp.api import Explanation, TaskView
-    from distcomp.model import Outcome
+    from distcomp.model import Made, Outcome
 
 
 def show(task: TaskId, as_json: AsJson = False) -> None:
@@ -44,6 +44,7 @@ def _task_lines(task: TaskView) -> Iterator[str]:
             ("retries", "" if task.retries is None else str(task.retries)),
             ("kind", task.kind or ""),
             ("tags", ", ".join(task.tags)),
+            ("result files", ", ".join(task.outputs)),
             ("parameters", ", ".join(f"{name}={value}" for name, value in task.params.items())),
             ("job", str(task.job)),
             ("attempt", str(task.attempt or "")),
@@ -68,6 +69,7 @@ def _outcome_lines(outcome: Outcome) -> Iterator[str]:
             ("disk", f"{render.size(usage.disk_read_bytes) or '0 B'} read, "
                      f"{render.size(usage.disk_written_bytes) or '0 B'} written"),
             ("result", results),
+            ("made", _made(outcome.made)),
             ("output", outcome.output_lost and f"lost: {outcome.output_lost}"),
         ]
     )  # fmt: skip
@@ -75,6 +77,14 @@ def _outcome_lines(outcome: Outcome) -> Iterator[str]:
         if tail.strip():
             yield paint(f"end of {name}:", "dim")
             yield from (f"  {printable(line)}" for line in tail.rstrip("\n").split("\n"))
+
+
+def _made(made: Made | None) -> str:
+    if made is None:
+        return ""
+    if made.lost:
+        return f"lost: {made.lost}"
+    return f"{render.number_of(made.files, 'file')}, {render.size(made.size_bytes) or '0 B'}"
 
 
 def _explanation_lines(explanation: Explanation) -> Iterator[str]:

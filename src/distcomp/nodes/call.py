@@ -15,7 +15,7 @@ from typing import Any
 
 from distcomp.nodes.aboard.serving import MARK
 from distcomp.nodes.hosts import Host
-from distcomp.nodes.ssh import HostTrouble, Ssh, trouble_of
+from distcomp.nodes.ssh import HostTrouble, Ssh
 
 OLDEST_PYTHON = (3, 11)
 NO_PYTHON = 97
@@ -108,10 +108,11 @@ def read_answer(stdout: bytes, stderr: str, exit_code: int) -> dict[str, Any]:
     if not mark:
         last = stderr.splitlines()[-1] if stderr else f"exit code {exit_code}"
         raise HostTrouble(f"it did not answer: {last}")
-    answer: dict[str, Any] = json.loads(text)
+    return checked(json.loads(text))
+
+
+def checked(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer itself. HostTrouble: it is that it could not be done."""
     if "error" in answer:
         raise HostTrouble(answer["error"], next_step=answer.get("next_step", ""))
     return answer
-
-
-__all__ = ["HostTrouble", "call", "no_python", "program", "read_answer", "remote_command", "trouble_of"]

@@ -1,38 +1,59 @@
-"""Brings home the files that tasks made on nodes, where files were sent there: each in one step, the newest of a name.
+"""Brings home the files that tasks made on nodes, where files were sent there: each in one step.
 
 On a shared file system nothing has to be brought.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
-from distcomp.nodes.aboard.serving import MARK
-from distcomp.nodes.call import program, remote_command
+from distcomp.nodes.call import call
+from distcomp.nodes.conversation import Conversation, conversation
 from distcomp.nodes.hosts import Host
 from distcomp.nodes.plan import Plan
-from distcomp.nodes.ssh import HostTrouble, Ssh, trouble_of
+from distcomp.nodes.ssh import HostTrouble, Ssh
 
 CHUNK_BYTES = 1 << 18
-# Open at once on a node; more come with the next question.
-MOST_FILES = 500
+MOST_FILES = 1000
+"""In one conversation."""
+LIST_S = 600.0
+_SCRIPTS = ("places", "receive", "collect")
+
+AttemptKey = tuple[str, int, int]
+"""Task, attempt, and its start in ms on its node's clock: unlike that of any other, even after the store lost some."""
 
 
 @dataclass(slots=True)
 class Harvest:
-    """What came home. `several`: names that came from more than one node."""
+    """What came home.
+
+    Args:
+        files, size_bytes: what came.
+        several: names that came from more than one node.
+        changed: files that were not as the attempt had left them.
+        unknown: attempts whose nodes do not know what they made.
+    """
 
     files: int = 0
     size_bytes: int = 0
     several: int = 0
+    changed: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One that a node has. Of two of a name the one changed last is kept."""
+
+    name: str
+    size_bytes: int
+    changed_ns: int
+    mode: int
 
 
 class Collecting:
@@ -42,11 +63,20 @@ class Collecting:
         ssh: the way to them.
         plan: of the project.
         into: the directory that was sent from.
-        globs: which files, relative to it; `**` is any number of directories.
+        attempts: by node, those whose files are collected; None: whatever matches, whoever made it.
+        globs: what is collected then, relative to `into`; `**` is any number of directories.
     """
 
-    def __init__(self, ssh: Ssh, plan: Plan, into: Path, globs: Sequence[str]) -> None:
-        self._ssh, self._plan, self._into, self._globs = ssh, plan, into, list(globs)
+    def __init__(
+        self,
+        ssh: Ssh,
+        plan: Plan,
+        into: Path,
+        attempts: Mapping[str, Sequence[AttemptKey]] | None,
+        globs: Sequence[str] = (),
+    ) -> None:
+        self._ssh, self._plan, self._into = ssh, plan, into
+        self._attempts, self._globs = attempts, list(globs)
         self._lock = threading.Lock()
         self._names: set[str] = set()
         self.harvest = Harvest()
@@ -57,84 +87,73 @@ class Collecting:
         Raises:
             HostTrouble: it cannot be reached, or breaks off. What has come is whole.
         """
-        seen = self._have()
-        while not self._some(host, seen):
-            pass
+        wanted = [file for file in self._list(host) if not self._has(file)]
+        for start in range(0, len(wanted), MOST_FILES):
+            some = wanted[start : start + MOST_FILES]
+            ask = self._plan.ask(host.name, wanted=[[f.name, f.size_bytes, f.changed_ns, f.mode] for f in some])
+            with conversation(self._ssh, host, _SCRIPTS, ask, python=self._plan.python) as talk:
+                for file in some:
+                    self._take(talk, file)
 
-    def _some(self, host: Host, seen: dict[str, list[int]]) -> bool:
-        """Whether that was all. Notes in `seen` what came."""
-        ask = self._plan.ask(host.name, globs=self._globs, have=seen, most=MOST_FILES)
-        command = self._ssh.command(host, remote_command(self._plan.python, sys.version_info[:2]))
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        ) as process:
-            assert process.stdin
-            assert process.stdout
-            assert process.stderr
-            try:
-                process.stdin.write(program("places", "receive", "collect") + json.dumps(ask).encode() + b"\n")
-                process.stdin.close()
-                answer = _answer(process.stdout)
-                if answer is None:
-                    raise trouble_of(host, process.stderr.read().decode(errors="replace").strip())
-                for name, size_bytes, changed_ns, mode in answer["files"]:
-                    self._take(process.stdout, name, size_bytes, changed_ns, mode)
-                    seen[name] = [size_bytes, changed_ns]
-                return bool(answer["is_all"])
-            finally:
-                process.kill()
+    def _list(self, host: Host) -> list[File]:
+        question: dict[str, Any] = {"globs": self._globs}
+        if self._attempts is not None:
+            question = {"attempts": list(self._attempts.get(host.name, ()))}
+            if not question["attempts"]:
+                return []
+        ask = self._plan.ask(host.name, **question)
+        answer = call(self._ssh, host, _SCRIPTS, ask, python=self._plan.python, timeout_s=LIST_S)
+        with self._lock:
+            self.harvest.changed += answer["changed"]
+            self.harvest.unknown += answer["unknown"]
+        return [File(*row) for row in answer["files"]]
 
-    def _have(self) -> dict[str, list[int]]:
-        """Files here that match: none of them is brought again while it is the same."""
-        found = {}
-        for pattern in self._globs:
-            for path in self._into.glob(pattern):
-                if path.is_file():
-                    status = path.stat()
-                    found[str(path.relative_to(self._into))] = [status.st_size, status.st_mtime_ns]
-        return found
+    def _has(self, file: File) -> bool:
+        """Whether it is here as it is there."""
+        path = PurePosixPath(file.name)
+        if path.is_absolute() or ".." in path.parts:
+            raise HostTrouble(f"{file.name} is no name of a file to collect")
+        try:
+            status = (self._into / path).stat()
+        except OSError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (file.size_bytes, file.changed_ns)
 
-    def _take(self, stream: IO[bytes], name: str, size_bytes: int, changed_ns: int, mode: int) -> None:
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise HostTrouble(f"{name} is no name of a file to collect")
-        place = self._into / name
+    def _take(self, talk: Conversation, file: File) -> None:
+        if talk.read(1) == b"0":
+            self._note_changed()
+            return
+        place = self._into / file.name
         place.parent.mkdir(parents=True, exist_ok=True)
         draft = place.with_name(f".{place.name}.{threading.get_ident()}.distcomp-new")
         try:
-            with draft.open("wb") as file:
-                _copy(stream, file, size_bytes)
-            draft.chmod(mode)
-            os.utime(draft, ns=(changed_ns, changed_ns))
+            with draft.open("wb") as copy:
+                copy.writelines(_pieces(talk, file.size_bytes))
+            if talk.read(1) == b"0":
+                self._note_changed()
+                return
+            draft.chmod(file.mode)
+            os.utime(draft, ns=(file.changed_ns, file.changed_ns))
             with self._lock:
-                self._put(draft, place, name, changed_ns)
-                self.harvest.size_bytes += size_bytes
+                self._put(draft, place, file)
         finally:
             draft.unlink(missing_ok=True)
 
-    def _put(self, draft: Path, place: Path, name: str, changed_ns: int) -> None:
-        """The newest counts, whether it is here or comes: what is older is of an attempt that did not."""
-        self.harvest.several += name in self._names
-        self.harvest.files += name not in self._names
-        self._names.add(name)
-        if not place.exists() or changed_ns > place.stat().st_mtime_ns:
+    def _note_changed(self) -> None:
+        with self._lock:
+            self.harvest.changed += 1
+
+    def _put(self, draft: Path, place: Path, file: File) -> None:
+        self.harvest.several += file.name in self._names
+        self.harvest.files += file.name not in self._names
+        self.harvest.size_bytes += file.size_bytes
+        self._names.add(file.name)
+        if not place.exists() or file.changed_ns > place.stat().st_mtime_ns:
             draft.replace(place)
 
 
-def _answer(stream: IO[bytes]) -> dict[str, Any] | None:
-    """What the script said first; None if it said nothing."""
-    while line := stream.readline():
-        if line.startswith(MARK[1:]):
-            answer: dict[str, Any] = json.loads(line.removeprefix(MARK[1:]))
-            if "error" in answer:
-                raise HostTrouble(str(answer["error"]))
-            return answer
-    return None
-
-
-def _copy(stream: IO[bytes], file: IO[bytes], left: int) -> None:
+def _pieces(talk: Conversation, left: int) -> Iterator[bytes]:
     while left:
-        piece = stream.read(min(left, CHUNK_BYTES))
-        if not piece:
-            raise HostTrouble("the connection broke while files were collected")
-        file.write(piece)
+        piece = talk.read(min(left, CHUNK_BYTES))
         left -= len(piece)
+        yield piece

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import base64
-import json
-import subprocess
-import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from distcomp.model import OutputPlace
-from distcomp.nodes.aboard.serving import MARK
-from distcomp.nodes.call import call, program, remote_command
+from distcomp.nodes.call import call
+from distcomp.nodes.conversation import conversation
 from distcomp.nodes.hosts import Host
 from distcomp.nodes.plan import Plan
-from distcomp.nodes.ssh import HostTrouble, Ssh, trouble_of
+from distcomp.nodes.ssh import Ssh
 
 FETCH_S = 120.0
 CHUNK_BYTES = 1 << 16
@@ -48,25 +45,7 @@ def printed(ssh: Ssh, host: Host, plan: Plan, arguments: Sequence[str]) -> Itera
     Raises:
         HostTrouble: it fails there.
     """
-    command = ssh.command(host, remote_command(plan.python, sys.version_info[:2]))
-    question = json.dumps(plan.ask(host.name, arguments=list(arguments))).encode() + b"\n"
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        assert process.stderr
-        try:
-            process.stdin.write(program("places", "output") + question)
-            process.stdin.close()
-            while (line := process.stdout.readline()) and not line.startswith(MARK[1:]):
-                pass  # what the login shell says
-            if line and "error" in (answer := json.loads(line.removeprefix(MARK[1:]))):
-                raise HostTrouble(answer["error"])
-            while piece := process.stdout.read1(CHUNK_BYTES):  # type: ignore[attr-defined]
-                yield piece
-            stderr = process.stderr.read().decode(errors="replace").strip()
-            if process.wait():
-                raise trouble_of(host, stderr)
-        finally:
-            process.kill()
+    ask = plan.ask(host.name, arguments=list(arguments))
+    with conversation(ssh, host, ("places", "output"), ask, python=plan.python) as talk:
+        while piece := talk.stream.read1(CHUNK_BYTES):  # type: ignore[attr-defined]
+            yield piece

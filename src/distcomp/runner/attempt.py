@@ -16,6 +16,7 @@ from distcomp.runner.course import Course
 if TYPE_CHECKING:
     from resource import struct_rusage
 
+    from distcomp.runner.resultfiles import Look
     from distcomp.runner.slotfiles import Slot
 OWN_MARK = "WORKER_OF_DISTCOMP"
 """In the environment of what a worker starts for itself, not for an attempt. Not DISTCOMP_..., which are settings and
@@ -141,6 +142,7 @@ class Live:
     oom_score: int = 0
     kills_before: int = 0
     is_oom: bool = False
+    look: Look | None = None
 
     @property
     def times_out_at_s(self) -> float:

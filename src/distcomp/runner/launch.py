@@ -152,6 +152,11 @@ class Launcher:
             raise CannotExecute(NOT_EXECUTABLE, f"cannot execute {words[0]}: {error.strerror}") from error
 
 
+def directory(claim: Claim, limits: RunnerLimits) -> str:
+    """Where an attempt runs on this node."""
+    return _directory(claim.context.cwd, claim.spec.cwd or "", limits.cwd_map)[0]
+
+
 def _enter(cwd: str, name: bytes) -> bytes:
     """Change to the directory; its name for PWD, which is `name` unless that is empty."""
     # Each time, though it is often where we are: a directory made anew under the same name is another one.

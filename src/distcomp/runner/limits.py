@@ -27,6 +27,7 @@ class RunnerLimits:
         pack_bytes: a file of small outputs that has grown beyond this is followed by a new one.
         look_interval_s: how often memory and output of attempts are looked at.
         cwd_map: (from, to): attempts of directory `from` or below run in `to` instead; empty: as they are.
+        collect: patterns of result files of every attempt, beside those that its task declares.
         is_direct: run commands that need no shell without one (direct.py).
     """
 
@@ -39,4 +40,5 @@ class RunnerLimits:
     keep_output: KeepOutput = KeepOutput.ALL
     look_interval_s: float = 1.0
     cwd_map: tuple[str, str] | tuple[()] = ()
+    collect: tuple[str, ...] = ()
     is_direct: bool = True

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import errno
 import os
-import queue
-import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from distcomp.model import OutputPlace
+from distcomp.runner.aside import Aside
 from distcomp.runner.cutting import cut_bytes, kept
 from distcomp.runner.limits import RunnerLimits
 from distcomp.runner.packs import PackWriter
@@ -58,7 +56,6 @@ class _Job:
     attempt: int
     printed: Printed
     limit_bytes: int
-    then: Callable[[Stored], None]
 
 
 class Outputs:
@@ -67,20 +64,16 @@ class Outputs:
     Args:
         folder: is made if it is missing.
         started_at_ms: of the worker.
-        on_stored: called in the thread when a large output is done; `done` then has it.
+        aside: where large outputs are compressed.
     """
 
-    def __init__(self, folder: Path, started_at_ms: int, on_stored: Callable[[], None]) -> None:
+    def __init__(self, folder: Path, started_at_ms: int, aside: Aside) -> None:
         """Raises OSError: the folder cannot be made."""
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._remove_parts()
         self._packs = PackWriter(folder, started_at_ms)
-        self._on_stored = on_stored
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._done: deque[tuple[_Job, Stored]] = deque()
-        self._thread: threading.Thread | None = None
-        self.storing = 0
+        self._aside = aside
 
     def store_small(self, task_id: str, attempt: int, printed: Printed, limits: RunnerLimits) -> Stored:
         """Keep a small output, at once. The files stay the caller's."""
@@ -104,36 +97,16 @@ class Outputs:
     def store_large(
         self, task_id: str, attempt: int, printed: Printed, limits: RunnerLimits, then: Callable[[Stored], None]
     ) -> None:
-        """Compress a large output. Its files are ours from now on; `then` is called by `finish_done`."""
-        job = _Job(task_id, attempt, printed, limits.output_limit_bytes, then)
-        self.storing += 1
-        if self.storing > _MOST_WAITING:
-            self._done.append((job, self._compress(job)))
-            return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._compress_all, name="compress outputs", daemon=True)
-            self._thread.start()
-        self._jobs.put(job)
-
-    def finish_done(self) -> None:
-        """Tell whoever waits for outputs that are stored by now."""
-        while self._done:
-            job, stored = self._done.popleft()
-            self.storing -= 1
-            job.then(stored)
+        """Compress a large output. Its files are ours from now on; `then` is called when it is done."""
+        job = _Job(task_id, attempt, printed, limits.output_limit_bytes)
+        if self._aside.unfinished >= _MOST_WAITING:
+            then(self._compress(job))
+        else:
+            self._aside.put(lambda: self._compress(job), then)
 
     def close(self) -> None:
-        """Wait until all is stored, and close the files."""
-        if self._thread is not None:
-            self._jobs.put(None)
-            self._thread.join()
-            self._thread = None
+        """Close the files, once nothing is left to be compressed."""
         self._packs.close()
-
-    def _compress_all(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            self._done.append((job, self._compress(job)))
-            self._on_stored()
 
     def _compress(self, job: _Job) -> Stored:
         name = f"{job.task_id}.{job.attempt}.zst"

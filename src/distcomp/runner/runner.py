@@ -13,6 +13,7 @@ from resource import struct_rusage
 
 from distcomp.clock import Clock
 from distcomp.model import Cause, Claim, Moment, NodeMemory
+from distcomp.runner.aside import Aside
 from distcomp.runner.attempt import Ended, KillOrder, Live, NodeRefused, Refused, RootEnd, RunningAttempt
 from distcomp.runner.fence import Fence
 from distcomp.runner.launch import CannotExecute, Launcher
@@ -21,6 +22,7 @@ from distcomp.runner.oomorder import NEWEST, OomOrder, set_oom_score
 from distcomp.runner.outputlimit import SOON_S, limit_output
 from distcomp.runner.outputs import Outputs
 from distcomp.runner.peaks import PeakMemory
+from distcomp.runner.resultfiles import ResultFiles, look_for
 from distcomp.runner.settling import Settling
 from distcomp.runner.slotfiles import SlotFiles
 from distcomp.runner.slottable import SlotRecord, SlotTable
@@ -67,13 +69,15 @@ class Runner:
         self._surroundings = enter_surroundings(worker)
         self._slots = SlotFiles(folder / "running")
         self._table = SlotTable(folder / "slots")
-        self._outputs = Outputs(folder / "output", clock.now_ms(), wake)
+        self._aside = Aside("store outputs", wake)
+        self._outputs = Outputs(folder / "output", clock.now_ms(), self._aside)
         self._strays = Strays(worker)
         self._memory = PeakMemory(clock)
         self._oom_order = OomOrder()
         self._over: list[Ended] = []
         self._refused: list[Refused] = []
-        self._settling = Settling(node, self._slots, self._outputs, self._memory, self._hand_over)
+        results = ResultFiles(folder, self._aside)
+        self._settling = Settling(node, self._slots, self._outputs, results, self._memory, self._hand_over)
         self._starter = Starter(self._launch, wake)
         if fence is not None:
             for thread_id in self._starter.thread_ids:
@@ -121,8 +125,7 @@ class Runner:
             self._ending = [live for live in self._ending if not self._is_settled(live)]
             if self._ending:
                 self._look_at(self._clock.monotonic_s() + SOON_S)
-        if self._outputs.storing:
-            self._outputs.finish_done()
+        self._aside.finish_done()
         over, self._over = self._over, []
         return over
 
@@ -191,7 +194,7 @@ class Runner:
     def unsettled(self) -> int:
         """How many attempts were started and not collected: they run, or their output is being stored."""
         running = len(self._starting) + len(self._roots) + len(self._ending)
-        return running + len(self._over) + len(self._refused) + self._outputs.storing
+        return running + len(self._over) + len(self._refused) + self._aside.unfinished
 
     def leave_alone(self, pid: int) -> None:
         """Tell of a child that the main thread started and waits for itself."""
@@ -205,6 +208,7 @@ class Runner:
             self.collect()
             select.select([], [], [], 0.005)
         self._starter.close()
+        self._aside.close()
         self._outputs.close()
         self._memory.close()
         self._oom_order.close()
@@ -218,6 +222,7 @@ class Runner:
     def _launch(self, live: Live) -> int:
         """In one of the starter's threads."""
         attempt = live.attempt
+        live.look = look_for(attempt.claim, self.limits, live.slot.stdout_fd)
         attempt.started_at_ms, attempt.started_s = self._clock.now_ms(), self._clock.monotonic_s()
         pid = self._launcher.launch(attempt.claim, live.slot.files, self.limits, attempt.started_s)
         # At once: it may take all there is before anybody looks, and must go before those that are older.

@@ -8,13 +8,14 @@ from functools import partial
 
 import msgspec
 
-from distcomp.model import Cause, Outcome, Usage
+from distcomp.model import Cause, Made, Outcome, Usage
 from distcomp.runner import ends
 from distcomp.runner.attempt import Ended, Live, RootEnd, RunningAttempt
 from distcomp.runner.launch import CannotExecute
 from distcomp.runner.limits import KeepOutput, RunnerLimits
 from distcomp.runner.outputs import Outputs, Printed, Stored
 from distcomp.runner.peaks import PeakMemory
+from distcomp.runner.resultfiles import ResultFiles
 from distcomp.runner.slotfiles import SlotFiles
 
 _BLOCK_BYTES = 512
@@ -28,15 +29,22 @@ class Settling:
 
     Args:
         node: named in outcomes.
-        then: gets each attempt that is over: at once, or from `outputs.finish_done` if its output is large.
+        then: gets each attempt that is over: at once, or later if its output is large or it has files.
     """
 
     def __init__(
-        self, node: str, slots: SlotFiles, outputs: Outputs, memory: PeakMemory, then: Callable[[Ended], None]
+        self,
+        node: str,
+        slots: SlotFiles,
+        outputs: Outputs,
+        results: ResultFiles,
+        memory: PeakMemory,
+        then: Callable[[Ended], None],
     ) -> None:
         self._node = node
         self._slots = slots
         self._outputs = outputs
+        self._results = results
         self._memory = memory
         self._then = then
 
@@ -79,7 +87,14 @@ class Settling:
     def _hand_over(self, live: Live, outcome: Outcome, stored: Stored) -> None:
         if stored.place or stored.lost:
             outcome = msgspec.structs.replace(outcome, output=stored.place, output_lost=stored.lost)
-        self._then(Ended(live.attempt, outcome, live.others))
+        if live.look is None or outcome.cause is not Cause.FINISHED:
+            self._then(Ended(live.attempt, outcome, live.others))
+            return
+        then = partial(self._hand_over_with_files, live, outcome)
+        self._results.look(live.attempt.claim, outcome.started_at_ms, live.look, then)
+
+    def _hand_over_with_files(self, live: Live, outcome: Outcome, made: Made | None) -> None:
+        self._then(Ended(live.attempt, msgspec.structs.replace(outcome, made=made), live.others))
 
     def _outcome(self, live: Live, end: RootEnd, printed: Printed, limits: RunnerLimits) -> Outcome:
         cause = _cause(live, end)

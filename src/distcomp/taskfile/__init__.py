@@ -3,7 +3,7 @@
     line    type:priority:min_dram:min_cpu:command, e.g. shell:4:2:2:./cachesim trace.zst lru 0.1
     plain   each line a shell command
     jsonl   each line a JSON object with the fields command, type, priority, memory, cores, cwd, env, timeout, retries,
-            kind, tags, params
+            kind, tags, outputs, params
 
 Blank lines and lines that begin with # are skipped. Text is UTF-8; bytes that are not are kept (surrogateescape).
 """

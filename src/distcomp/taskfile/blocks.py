@@ -99,4 +99,6 @@ def _head(content: bytes, file_format: Format, base: TaskSpec) -> tuple[TaskSpec
     if not specs or specs[0].type is not TaskType.SHELL:
         return None
     head = line[: len(line) - len(specs[0].command)]
-    return (replace(specs[0], command="", tags=base.tags), len(head)) if head.isascii() else None
+    if not head.isascii():
+        return None
+    return replace(specs[0], command="", tags=base.tags, outputs=base.outputs), len(head)

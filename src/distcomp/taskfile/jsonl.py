@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from distcomp.globs import check_glob
 from distcomp.model import Scalar, TaskSpec, TaskType
 from distcomp.taskfile.fields import BadCommand, Report, check_command, check_cores, check_priority
 from distcomp.units import MAX_DURATION_S, MAX_SIZE_BYTES, parse_duration, parse_size
@@ -32,6 +33,7 @@ class _Row(msgspec.Struct, forbid_unknown_fields=True):
     retries: int | None = None
     kind: str | None = None
     tags: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
     params: dict[str, Scalar] | None = None
 
 
@@ -47,6 +49,7 @@ _ALLOWED = {
     "retries": "a whole number",
     "kind": "text",
     "tags": "a list of texts",
+    "outputs": "a list of texts",
     "params": "an object of texts, numbers, true, false and null",
 }
 _DECODER = msgspec.json.Decoder(_Row)
@@ -94,6 +97,7 @@ def to_jsonl(spec: TaskSpec) -> bytes:
         "retries": spec.retries,
         "kind": spec.kind,
         "tags": spec.tags or None,
+        "outputs": spec.outputs or None,
         "params": spec.params,
     }
     # Escaped to ASCII: the only way to keep bytes that are not UTF-8 within JSON.
@@ -160,6 +164,7 @@ def _spec(row: _Row) -> TaskSpec:
         retries=None if row.retries is None else _checked("retries", _retries, row.retries),
         kind=row.kind,
         tags=row.tags or (),
+        outputs=_checked("outputs", _outputs, row.outputs) if row.outputs else (),
         params=None if row.params is None else _checked("params", _params, row.params),
     )
 
@@ -187,6 +192,8 @@ def _texts_of(row: _Row) -> Iterator[tuple[str, Iterable[str]]]:
         yield "kind", (row.kind,)
     if row.tags:
         yield "tags", row.tags
+    if row.outputs:
+        yield "outputs", row.outputs
     if row.env:
         yield "env", (*row.env, *row.env.values())
     if row.params:
@@ -240,6 +247,10 @@ def _env(env: dict[str, str]) -> dict[str, str]:
         if not name or "=" in name:
             raise ValueError(f"{name!r} cannot be the name of a variable")
     return env
+
+
+def _outputs(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(check_glob(pattern) for pattern in patterns)
 
 
 def _params(params: dict[str, Scalar]) -> dict[str, Scalar]:

@@ -78,7 +78,7 @@ class TaskFile:
         file: seekable.
         name: what faults call it.
         file_format: how its lines are written.
-        base: what the tasks of plain lines have beside their commands; its tags go to all tasks.
+        base: what the tasks of plain lines have beside their commands; its tags and outputs go to all tasks.
     """
 
     def __init__(self, file: BinaryIO, name: str, file_format: Format, base: TaskSpec) -> None:
@@ -129,8 +129,9 @@ class TaskFile:
                 on_fault(Fault(self._name, number, fault.column, fault.what))
                 return
             yield number, replace(base, command=spec.command)
-        elif base.tags:
-            yield number, replace(spec, tags=tuple(dict.fromkeys(spec.tags + base.tags)))
+        elif base.tags or base.outputs:
+            tags, outputs = dict.fromkeys(spec.tags + base.tags), dict.fromkeys(spec.outputs + base.outputs)
+            yield number, replace(spec, tags=tuple(tags), outputs=tuple(outputs))
         else:
             yield number, spec
 

@@ -103,6 +103,7 @@ class Outlook:
             compress_above_bytes=settings.compress_above_bytes,
             keep_output=KeepOutput(settings.keep_output),
             cwd_map=settings.cwd_map,
+            collect=settings.collect,
         )
 
     def facts(
