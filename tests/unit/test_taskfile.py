@@ -191,8 +191,8 @@ def test_a_plain_line_is_a_shell_command_as_it_stands() -> None:
 def test_a_json_line_has_named_fields() -> None:
     text = """
         {"command": "sim.py a", "type": "python", "priority": 7, "memory": "1.5G", "cores": 2, "cwd": "sub",
-         "env": {"SEED": "1"}, "timeout": "2h", "retries": 0, "kind": "sim", "tags": ["a", "b"], "outputs": ["out/*.csv"],
-         "params": {"size": 0.1, "n": 3, "algo": "lru", "warm": true, "seed": null}}
+         "env": {"SEED": "1"}, "timeout": "2h", "retries": 0, "kind": "sim", "tags": ["a", "b"],
+         "outputs": ["out/*.csv"], "params": {"size": 0.1, "n": 3, "algo": "lru", "warm": true, "seed": null}}
     """
     (spec,) = tasks(text.replace("\n", ""), Format.JSONL)
     assert spec == TaskSpec(
