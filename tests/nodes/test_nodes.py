@@ -110,3 +110,25 @@ def test_the_log_of_a_worker_can_be_read_from_here(user: User) -> None:
     user.tasks("true")
     user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt")
     assert "worker of job left node2" in user.distcomp("nodes", "logs", "node2").stdout
+
+
+def test_old_versions_go_unless_a_worker_uses_them_or_they_were_used_last(user: User) -> None:
+    user.write("hosts.txt", "node1\n")
+    node, programs = user.cluster["node1"], "/root/.local/share/distcomp/programs"
+    user.distcomp("nodes", "start", "--hosts", "hosts.txt")
+    (own,) = node.lines_of("sh", "-c", "basename $(cat /root/.local/share/distcomp/projects/job-*/program)")
+    node.run("rm", "-rf", *(f"{programs}/{name}" for name in node.lines_of("ls", programs) if name != own))
+    for age in range(1, 6):
+        node.run("mkdir", f"{programs}/0.0.{age}-00")
+        node.put(f"{programs}/0.0.{age}-00/x", "x" * 1024)
+        node.run("touch", "-d", f"{age} days ago", f"{programs}/0.0.{age}-00")
+    # As if the worker had been started by an earlier version.
+    node.run("sh", "-c", f"printf %s {programs}/0.0.4-00 > $(echo /root/.local/share/distcomp/projects/job-*/program)")
+    node.run("mkdir", f"{programs}/.old-killed")
+
+    done = user.distcomp("nodes", "install")
+
+    assert done.stdout == f"node1: ok\n  {programs}/{own} (was there)\n  2 old versions removed, 2 KiB\n"
+    assert node.lines_of("ls", "-A", programs) == ["0.0.1-00", "0.0.2-00", "0.0.4-00", own]
+    user.distcomp("nodes", "stop")
+    node.run("sh", "-c", f"rm -rf {programs}/0.0.*")

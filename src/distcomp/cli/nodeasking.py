@@ -116,11 +116,15 @@ def _troubles(rows: Mapping[str, list[Check] | DistcompError]) -> Iterator[str]:
 
 
 def install(names: NodeNames = None, hosts: HostFile = None) -> None:
-    """Send distcomp to nodes, so that later starts are quick. Starts nothing."""
+    """Send distcomp to nodes, so that later starts are quick, and remove old versions of it. Starts nothing."""
 
     def put(readying: Readying, host: Host) -> tuple[int, str]:
-        facts = readying.facts(host)
-        return 0, readying.install(host, facts)
+        installed = readying.install(host, readying.facts(host), tidy=True)
+        lines = [f"{installed.program}{'' if installed.is_new else ' (was there)'}"]
+        if installed.removed:
+            what = render.number_of(installed.removed, "old version")
+            lines.append(f"{what} removed, {render.size(installed.removed_bytes)}")
+        return 0, "\n".join(lines)
 
     _show_answers(_on_nodes(names, hosts, put))
 

@@ -86,24 +86,41 @@ def look(ssh: Ssh, host: Host, plan: Plan) -> Facts:
     return Facts(**answer)
 
 
-def install(ssh: Ssh, host: Host, facts: Facts, bundles: Bundles) -> str:
-    """See that distcomp is on a node; the path of its program there.
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """Distcomp on a node: where, whether it was sent just now, and what old versions were removed."""
+
+    program: str
+    is_new: bool = False
+    removed: int = 0
+    removed_bytes: int = 0
+
+
+def install(ssh: Ssh, host: Host, facts: Facts, bundles: Bundles, *, tidy: bool = False) -> Installed:
+    """See that distcomp is on a node. When it is sent, old versions that nobody uses go.
+
+    Args:
+        ssh: the way there.
+        host: which.
+        facts: what it said of itself.
+        bundles: what is sent.
+        tidy: remove old versions also where nothing has to be sent.
 
     Raises:
         HostTrouble: it cannot be sent, or does not run there. Nothing half-made is left.
     """
     bundle = bundles.fitting(facts)
-    if bundle.name not in facts.programs:
-        ask = {
-            "folder": facts.folder,
-            "name": bundle.name,
-            "sha256": bundle.sha256,
-            "bytes": len(bundle.content),
-        }
-        try:
-            call(ssh, host, "install", ask, python=facts.python, payload=bundle.content, timeout_s=INSTALL_S)
-        except HostTrouble as trouble:
-            if re.search(_NO_PLACE, trouble.what):
-                trouble = HostTrouble(trouble.what, next_step=_ELSEWHERE)
-            raise trouble from None
-    return f"{facts.folder}/programs/{bundle.name}"
+    program, ask = f"{facts.folder}/programs/{bundle.name}", {"folder": facts.folder, "name": bundle.name}
+    if bundle.name in facts.programs:
+        if not tidy:
+            return Installed(program)
+        return Installed(program, is_new=False, **call(ssh, host, ("places", "tidy"), ask, python=facts.python))
+    ask |= {"sha256": bundle.sha256, "bytes": len(bundle.content)}
+    scripts = ("places", "tidy", "install")
+    try:
+        answer = call(ssh, host, scripts, ask, python=facts.python, payload=bundle.content, timeout_s=INSTALL_S)
+    except HostTrouble as trouble:
+        if re.search(_NO_PLACE, trouble.what):
+            trouble = HostTrouble(trouble.what, next_step=_ELSEWHERE)
+        raise trouble from None
+    return Installed(program, is_new=True, **answer)

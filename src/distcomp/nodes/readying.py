@@ -12,7 +12,7 @@ from distcomp.clock import Clock, SystemClock
 from distcomp.nodes.call import call
 from distcomp.nodes.checking import Agreement, Check, checks
 from distcomp.nodes.hosts import Host
-from distcomp.nodes.installing import Bundles, Facts, install, look
+from distcomp.nodes.installing import Bundles, Facts, Installed, install, look
 from distcomp.nodes.plan import DIRECTORY, Plan
 from distcomp.nodes.sending import send
 from distcomp.nodes.ssh import HostTrouble, Ssh
@@ -104,9 +104,9 @@ class Readying:
         answer = self.call(host, facts, "commands", ask, timeout_s=COMMAND_S * len(commands) + STEP_S)
         return [(int(code), str(said)) for code, said in answer["answers"]]
 
-    def install(self, host: Host, facts: Facts) -> str:
-        """See that distcomp is there; its path. HostTrouble: that is not possible."""
-        return install(self.ssh, host, facts, self._bundles)
+    def install(self, host: Host, facts: Facts, *, tidy: bool = False) -> Installed:
+        """See that distcomp is there. HostTrouble: that is not possible. `tidy`: as `installing.install`."""
+        return install(self.ssh, host, facts, self._bundles, tidy=tidy)
 
     def _step(self, missing: str) -> str:
         return "--send . sends the directory there." if missing == DIRECTORY else ""
@@ -114,7 +114,7 @@ class Readying:
     def make_ready(self, host: Host, facts: Facts) -> Ready:
         """Bring there what is needed. HostTrouble: that is not possible."""
         wishes = self.plan.wishes
-        program = self.install(host, facts)
+        program = self.install(host, facts).program
         sockets = self.prepare(host, facts)
         if wishes.cargo:
             send(self.ssh, host, self.plan, wishes.cargo, facts.python)

@@ -100,6 +100,10 @@ class Node:
         """A file's lines; none if it does not exist."""
         return self.run("sh", "-c", f"cat {shlex.quote(path)} 2>/dev/null || true").stdout.splitlines()
 
+    def lines_of(self, *command: str) -> list[str]:
+        """What a command prints."""
+        return self.run(*command).stdout.splitlines()
+
     def processes(self, word: str = "") -> dict[int, str]:
         """Command lines by pid, as the node numbers them, that have the word in them."""
         listed = self.run("ps", "-eo", "pid=,args=").stdout.splitlines()

@@ -9,17 +9,23 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from distcomp.nodes.aboard.tidy import tidied
 
 CHUNK_BYTES = 1 << 18
 
 
 def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:
-    """Install the archive that follows. `ask`: {"folder", "sha256", "bytes", "name": of the program's folder}."""
+    """Install the archive that follows, in the place of old ones that nobody uses.
+
+    `ask`: {"folder", "sha256", "bytes", "name": of the program's folder}.
+    """
     programs = Path(ask["folder"]).expanduser() / "programs"
     place = programs / ask["name"]
     if place.is_dir():
-        return {"installed": False}
+        return tidied(programs.parent, ask["name"])
     programs.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".new-", dir=programs))
     try:
@@ -33,7 +39,7 @@ def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:
                 raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return {"installed": True}
+    return tidied(programs.parent, ask["name"])
 
 
 def receive(payload: BinaryIO, path: Path, length: int, sha256: str) -> None:

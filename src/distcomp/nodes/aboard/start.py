@@ -24,6 +24,8 @@ def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:  # noqa: ARG
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
         log.replace(folder / "worker.log.old")
     write_private(folder / "program", ask["program"])
+    # Those used last are kept (tidy.py).
+    os.utime(ask["program"])
     command = [sys.executable, "-I", ask["program"], "worker", "--node", ask["node"], *ask["options"]]
     with log.open("ab") as file:
         worker = subprocess.Popen(
