@@ -110,7 +110,8 @@ def install(ssh: Ssh, host: Host, facts: Facts, bundles: Bundles, *, tidy: bool 
         HostTrouble: it cannot be sent, or does not run there. Nothing half-made is left.
     """
     bundle = bundles.fitting(facts)
-    program, ask = f"{facts.folder}/programs/{bundle.name}", {"folder": facts.folder, "name": bundle.name}
+    program = f"{facts.folder}/programs/{bundle.name}"
+    ask: dict[str, object] = {"folder": facts.folder, "name": bundle.name}
     if bundle.name in facts.programs:
         if not tidy:
             return Installed(program)
