@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: str
     fsync: str
     listen: tuple[str, int] | tuple[()]
+    listen_tls: str
     project: str
     shell: str
     interpreter: str
@@ -208,6 +209,14 @@ SETTINGS = (
         _LISTEN,
         "",
         "address of this machine on which the own store is open to nodes; empty: on none, they come through ssh",
+        Applies.STORE,
+    ),
+    Setting(
+        "listen_tls",
+        "listen_tls",
+        _choice("no", "yes"),
+        "no",
+        "whether nodes reach that address encrypted; needs a server with TLS, which the one that comes along has not",
         Applies.STORE,
     ),
     Setting(

@@ -65,10 +65,10 @@ class User:
         return Counter(row["node"] for row in self.json("results") if row["state"] == "finished")
 
     def left_on(self, node: Node) -> list[str]:
-        """What is left of distcomp on a node: processes, sockets, passwords."""
+        """What is left of distcomp on a node: processes, sockets, passwords, certificates."""
         kept = "/root/.local/share/distcomp/projects"
         # -xdev: what is shared with the machine may lie in /tmp, too.
-        script = f"find {kept} /tmp -xdev ( -type s -o -type l -o -name password ) 2>/dev/null"
+        script = f"find {kept} /tmp -xdev ( -type s -o -type l -o -name password -o -name 'store.*' ) 2>/dev/null"
         files = node.run("sh", "-c", script.replace("( ", "'(' ").replace(" )", " ')'"), exit_code=None).stdout
         return [*node.processes("distcomp").values(), *node.processes("@distcomp").values(), *files.splitlines()]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.nodes.conftest import FOLDER, PLAIN_HOME, User
 from tests.support.cluster import Node
 from tests.support.waiting import wait_until
@@ -70,18 +72,18 @@ def test_a_python_that_is_too_old_or_missing_is_said(user: User) -> None:
     assert "node[1-3] left out: python3.10 is no Python 3.11 or newer" in done.stderr
 
 
-def test_nodes_may_reach_the_store_over_the_network(user: User) -> None:
-    """Then no way through ssh is held, and the workers have an account of their own."""
+@pytest.mark.parametrize(("tls", "url"), [("no", "redis://"), ("yes", "rediss://")])
+def test_nodes_may_reach_the_store_over_the_network(user: User, tls: str, url: str) -> None:
+    """Then no way through ssh is held, and the workers have an account of their own; and the certificate, with TLS."""
     user.tasks(f"until test -e {FOLDER}/go; do sleep 0.1; done")
+    user.write("distcomp.toml", f'listen_tls = "{tls}"\n')
     user.distcomp("nodes", "start", "--hosts", "hosts.txt", "--listen", user.home.address)
     user.distcomp("submit", "tasks.txt")
     wait_until(lambda: user.json("status")["counts"]["running"] == 1, "the task runs")
 
     assert user.home.processes(" -R ") == {}
     for node in user.nodes:
-        assert (
-            "redis://worker@10.10.1.1:6379/0?password_file=" in node.run("sh", "-c", f"cat {PROJECTS}/*/*.toml").stdout
-        )
+        assert f"{url}worker@10.10.1.1:6379/0?" in node.run("sh", "-c", f"cat {PROJECTS}/*/*.toml").stdout
         node.run("touch", f"{FOLDER}/go")
     wait_until(lambda: user.json("status")["counts"]["finished"] == 1, "its end is reported")
     assert user.distcomp("nodes", "stop").stdout == "node[1-3]: ended\n"

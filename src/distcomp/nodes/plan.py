@@ -7,9 +7,11 @@ import json
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
+from distcomp.errors import BadSetting
 from distcomp.settings import SETTINGS, Settings
 from distcomp.statefolder import StateFolder
 
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
     from distcomp.nodes.sending import Cargo
 
 # What concerns this machine alone.
-_NOT_FOR_NODES = {"store", "fsync", "listen", "project", "interpreter"}
+_NOT_FOR_NODES = {"store", "fsync", "listen", "listen_tls", "project", "interpreter"}
 _NOT_FOR_NODES |= {"ssh", "connections", "node_folder", "node_python"}
 ABANDON_AFTER = "1h"
 DIRECTORY = "directory"
+TLS_FILES = ("ca", "cert", "key")
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -55,6 +58,7 @@ class Plan:
         python: program there; empty: one is looked for.
         settings: text of the nodes' distcomp.toml, with places to fill in.
         password: of the store.
+        files: what else is needed to reach the store, by name in the project's folder on a node.
         target: where the nodes' socket leads to, here; empty if they reach the store by themselves.
         wishes: of the user.
     """
@@ -64,6 +68,7 @@ class Plan:
     python: str
     settings: str
     password: str = field(repr=False)
+    files: Mapping[str, str] = field(repr=False)
     target: str
     wishes: Wishes
 
@@ -97,20 +102,24 @@ def make_plan(
         own_socket: of the project's own store, for nodes that come through ssh; empty if they do not.
         password: the store's, if it is not in its URL.
         wishes: of the user.
+
+    Raises: BadSetting: a file that the URL names cannot be read.
     """
     target = own_socket or _local_target(url)
-    store = "unix://@SOCKETS@/store" if target else _without_password_file(url)
+    files: dict[str, str] = {}
+    store = "unix://@SOCKETS@/store" if target else _with_files_of_the_node(url, files)
     if password:
         store += f"{'&' if '?' in store else '?'}password_file=@PROJECT@/password"
-    values = {"store": store, "project": settings.project, "abandon_after": ABANDON_AFTER, **_given(settings, sources)}
-    if wishes.cargo:
-        values["cwd_map"] = f"{wishes.cargo.root}=@PROJECT@/work"
+    own = {"cwd_map": f"{wishes.cargo.root}=@PROJECT@/work"} if wishes.cargo else {}
+    given = {"abandon_after": ABANDON_AFTER, **_given(settings, sources)}
+    values = {"store": store, "project": settings.project, **given, **own}
     return Plan(
         key=_key(settings.project, settings.store or f"{socket.gethostname()}:{folder.path.resolve()}"),
         folder=settings.node_folder,
         python=settings.node_python,
         settings="".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()),
         password=password,
+        files=files,
         target=target,
         wishes=wishes,
     )
@@ -129,11 +138,25 @@ def _key(project: str, store: str) -> str:
     return f"{project}-{hashlib.blake2b(store.encode(), digest_size=4).hexdigest()}"
 
 
-def _without_password_file(url: str) -> str:
-    """The file is one of this machine; what is in it goes to nodes by other means."""
+def _with_files_of_the_node(url: str, files: dict[str, str]) -> str:
+    """The URL for nodes. What it names are files of this machine: what is in them goes into `files`, by name there."""
     parts = urlsplit(url)
-    options = [pair for pair in parts.query.split("&") if pair and not pair.startswith("password_file=")]
+    options = []
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name in TLS_FILES:
+            files[f"store.{name}"] = _text_of(name, value)
+            value = f"@PROJECT@/store.{name}"
+        # The password goes there by other means.
+        if name != "password_file":
+            options.append(f"{name}={value}")
     return urlunsplit(parts._replace(query="&".join(options)))
+
+
+def _text_of(option: str, file: str) -> str:
+    try:
+        return Path(file).expanduser().read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise BadSetting(f"The file {file!r}, which is the store's {option!r}, cannot be read: {error}.") from error
 
 
 def _local_target(store: str) -> str:

@@ -126,7 +126,7 @@ class Readying:
 
     def prepare(self, host: Host, facts: Facts) -> str:
         """Make the project's folder there, or make it anew; the folder for sockets."""
-        ask = {"settings": self.plan.settings, "password": self.plan.password}
+        ask = {"settings": self.plan.settings, "password": self.plan.password, "files": dict(self.plan.files)}
         return str(self.call(host, facts, "prepare", ask)["sockets"])
 
     def worker_options(self) -> list[str]:

@@ -171,7 +171,8 @@ def connect(address: Address, *, socket_timeout_s: float = SOCKET_TIMEOUT_S) -> 
 
     Raises:
         StoreUnavailable: nobody answers, or the server still loads its data.
-        StoreRefused: wrong password, or too old a server.
+        StoreRefused: wrong password, another's certificate, or too old a server.
+        BadSetting: a file that is needed cannot be read.
     """
     client = new_client(address, socket_timeout_s=socket_timeout_s)
     try:
@@ -185,7 +186,7 @@ def connect(address: Address, *, socket_timeout_s: float = SOCKET_TIMEOUT_S) -> 
 
 
 def new_client(address: Address, *, socket_timeout_s: float = SOCKET_TIMEOUT_S) -> redis.Redis:
-    """A client that has not connected yet, so nothing is known of the server."""
+    """A client that has not connected yet, so nothing is known of the server. BadSetting: it lacks a file."""
     import redis
 
     options = _client_options(address, socket_timeout_s)
@@ -199,8 +200,19 @@ def new_client(address: Address, *, socket_timeout_s: float = SOCKET_TIMEOUT_S) 
             weakref.finalize(client.connection_pool, os.close, directory)
         return client
     ((host, port),) = address.hosts
-    options |= {_TLS_OPTIONS[name]: file for name, file in address.tls_files.items()}
-    return redis.Redis(host=host, port=port, ssl=address.is_tls, **options, **_keepalive())
+    return redis.Redis(host=host, port=port, **options, **_keepalive(), **_tls(address))
+
+
+def _tls(address: Address) -> dict[str, Any]:
+    """How to encrypt: the server's certificate and the name in it are always checked."""
+    if not address.is_tls:
+        return {}
+    files = {name: Path(file).expanduser() for name, file in address.tls_files.items()}
+    for name, file in files.items():
+        if not os.access(file, os.R_OK):
+            raise BadSetting(f"The file {file}, which is {name!r} in the store's URL, cannot be read.")
+    own = {_TLS_OPTIONS[name]: str(file) for name, file in files.items()}
+    return {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True, **own}
 
 
 def _keepalive() -> dict[str, Any]:
@@ -299,6 +311,11 @@ def version_number(text: str) -> tuple[int, ...]:
     return tuple(parts)
 
 
+def is_about_certificates(error: Exception) -> bool:
+    """Whether a connection was given up as the server's certificate is not one that we trust for its host."""
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
 @contextmanager
 def errors_of(address: Address) -> Iterator[None]:
     """Raise our errors in place of redis'.
@@ -322,6 +339,12 @@ def errors_of(address: Address) -> Iterator[None]:
     except MasterNotFoundError as error:
         raise StoreUnavailable(f"No Sentinel of {address} that answers knows a primary that is up.") from error
     except (errors.ConnectionError, errors.TimeoutError) as error:
+        if is_about_certificates(error):
+            raise StoreRefused(
+                f"The store at {address} cannot prove that it is the store: {error}.",
+                unchanged="It was told nothing, no password either.",
+                next_step="If it is: name the CA of its certificate in the URL (?ca=FILE), and the host as it has it.",
+            ) from error
         raise StoreUnavailable(f"The store at {address} does not answer: {error}.") from error
     except errors.ResponseError as error:
         if isinstance(error, errors.ReadOnlyError | errors.OutOfMemoryError) or str(error).startswith(_TEMPORARY):

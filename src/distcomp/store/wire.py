@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from distcomp.errors import StoreRefused, StoreUnavailable
+from distcomp.store.address import is_about_certificates
 from distcomp.store.keys import prefix
 from distcomp.store.scripts import script, script_names
 
@@ -120,6 +121,8 @@ class Wire:
             raise StoreRefused(f"The store refuses us: {_said(error)}.", next_step="Check the password.") from error
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             self.close()
+            if is_about_certificates(error):
+                raise StoreRefused(f"The store cannot prove that it is the store: {_said(error)}.") from error
             raise StoreUnavailable(f"The store does not answer: {_said(error)}.") from error
         except exceptions.ResponseError as error:
             self.close()

@@ -17,7 +17,7 @@ _LONGEST_FOLDER = 90
 
 
 def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:  # noqa: ARG001  the same in each script
-    """Make it. `ask`: {"settings": text of distcomp.toml with @SOCKETS@ and @PROJECT@ in it, "password"}."""
+    """Make it. `ask`: {"settings": text of distcomp.toml with @SOCKETS@ and @PROJECT@ in it, "password", "files"}."""
     folder = project_folder(ask)
     # An empty state folder, so that one further up is not taken for this project's.
     (folder / ".distcomp").mkdir(parents=True, exist_ok=True)
@@ -25,6 +25,8 @@ def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:  # noqa: ARG
     sockets = sockets_folder(folder)
     if ask["password"]:
         write_private(folder / "password", ask["password"])
+    for name, text in ask["files"].items():
+        write_private(folder / name, text)
     settings = ask["settings"].replace("@SOCKETS@", str(sockets)).replace("@PROJECT@", str(folder))
     write_private(folder / "distcomp.toml", settings)
     return {"folder": str(folder), "sockets": str(sockets), "pid": worker_pid(ask)}

@@ -47,5 +47,5 @@ def gone(ask: dict[str, Any], pid: int, patience_s: float | None) -> bool:
 
 def clean(folder: Path) -> None:
     """Remove what nobody needs while no worker runs. What tasks printed stays, for `distcomp logs`."""
-    for name in ("password", "distcomp.toml"):
+    for name in ("password", "distcomp.toml", "store.ca", "store.cert", "store.key"):
         (folder / name).unlink(missing_ok=True)
