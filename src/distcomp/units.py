@@ -84,6 +84,18 @@ def format_bytes(size_bytes: int) -> str:
     return f"{sign}{_three_digits(value)} {unit}"
 
 
+def format_bytes_apart(first_bytes: int, second_bytes: int) -> tuple[str, str]:
+    """Both as `format_bytes`, with more digits if two different sizes would look alike: "503.6 GiB", "504.0 GiB"."""
+    texts = format_bytes(first_bytes), format_bytes(second_bytes)
+    decimals = 1
+    while texts[0] == texts[1] and first_bytes != second_bytes:
+        power = (max(first_bytes, second_bytes).bit_length() - 1) // 10
+        first, second = (f"{size / 1024**power:,.{decimals}f}" for size in (first_bytes, second_bytes))
+        texts = f"{first} {_SIZE_UNITS[power]}iB", f"{second} {_SIZE_UNITS[power]}iB"
+        decimals += 1
+    return texts
+
+
 def format_duration(duration_s: float) -> str:
     """The two largest units: "250ms", "3.5s", "1m30s", "2h5m", "3d4h". parse_duration reads it.
 

@@ -9,6 +9,7 @@ from distcomp.api import TaskView, WorkerView
 from distcomp.api.explaining import explain, hindrance
 from distcomp.api.redirects import stderr_file
 from distcomp.model import Cause, Outcome, State, TaskType
+from distcomp.store.reading import NodeSize
 from distcomp.store.store import Tries
 
 GIB = 1 << 30
@@ -34,6 +35,18 @@ FAILED = Outcome(Cause.EXIT, "n1", 1, 0, 1, exit_code=3, reason="exit code 3")
         ({}, Tries(away=("n1",)), None, "it could not be executed there before"),
         ({"total_memory_bytes": 2 * GIB}, Tries(), None, "it needs 4 GiB, the node has 2 GiB"),
         ({}, Tries(need_bytes=20 * GIB), None, "it needs 20 GiB, the node has 16 GiB"),
+        (
+            {"total_memory_bytes": 5035 * GIB // 10},
+            Tries(need_bytes=500 * GIB),
+            None,
+            "it needs 500 GiB, which counts as 504.0 GiB (needs are kept in steps of 3 %), the node has 503.5 GiB",
+        ),
+        (
+            {"total_memory_bytes": 5035 * GIB // 10},
+            Tries(need_bytes=5039 * GIB // 10),
+            None,
+            "it needs 503.9 GiB, the node has 503.5 GiB",
+        ),
         ({"total_cores": 1}, Tries(), None, "it needs 2 cores, the node has 1"),
         ({}, Tries(), 3.0, "it failed and waits before it is tried again, for 3s more"),
         ({"why_full": "2.0 of 2 cores are busy"}, Tries(), None, "nothing starts there now: 2.0 of 2 cores are busy"),
@@ -68,9 +81,14 @@ def test_a_file_that_the_command_sends_its_stderr_to(command: str, file: str) ->
     assert stderr_file(command, "/w") == file
 
 
-def sentence(task: TaskView, tries: Tries = Tries(), workers: tuple[WorkerView, ...] = ()) -> str:  # noqa: B008
+def sentence(
+    task: TaskView,
+    tries: Tries = Tries(),  # noqa: B008
+    workers: tuple[WorkerView, ...] = (),
+    sizes: tuple[NodeSize, ...] = (),
+) -> str:
     attempts = [task.outcome] if task.outcome else []
-    return explain(task, attempts, tries, workers, default_retries=2, due_in_s=None).why
+    return explain(task, attempts, tries, workers, default_retries=2, due_in_s=None, sizes=sizes).why
 
 
 def test_a_sentence_for_each_state() -> None:
@@ -84,6 +102,14 @@ def test_a_sentence_for_each_state() -> None:
         "It failed: exit code 3. It failed 3 times; 2 retries are granted."
     )
     assert "no worker runs" in sentence(TASK)
+    assert "no worker runs" in sentence(TASK, sizes=(NodeSize(16 * GIB, 4),))
+    assert sentence(TASK, sizes=(NodeSize(2 * GIB, 64), NodeSize(3 * GIB, 1))).startswith(
+        "It waits for a larger node: it needs 4 GiB, and the largest node that had a worker so far has 3 GiB."
+    )
+    assert "it needs 2 cores, and no node that had a worker so far has over 1" in sentence(
+        TASK, sizes=(NodeSize(16 * GIB, 1),)
+    )
+    assert "both the memory and the cores" in sentence(TASK, sizes=(NodeSize(16 * GIB, 1), NodeSize(2 * GIB, 4)))
     assert sentence(TASK, workers=(WORKER,)).startswith("It waits: its turn has not come")
     two = (WORKER, replace(WORKER, worker="w2", state="draining"))
     assert (

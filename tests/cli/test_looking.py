@@ -131,6 +131,12 @@ def test_what_keeps_a_waiting_task_from_each_worker(sandbox: Sandbox) -> None:
     assert "no worker" in sandbox.distcomp("workers").stdout
 
 
+def test_what_needs_more_than_all_nodes_so_far_is_told_so_when_no_worker_is_there(ran: Sandbox) -> None:
+    """To start a worker, as is said else, would help nothing."""
+    why = ran.json("explain", only(ran, "--state", "todo"))["why"]
+    assert re.match(r"It waits for a larger node: it needs 3\.91 PiB, and the largest node .* has [\d.]+ [GT]iB\.", why)
+
+
 def test_logs_are_bytes(ran: Sandbox) -> None:
     printed = only(ran, "--kind", "print")
     for flags, expected in (([], b"out\n\xff\0"), (["--err"], b"err\n")):

@@ -40,6 +40,11 @@ def test_everything_of_interest_in_a_line() -> None:
     assert text == ("1,374/2,000  38 running  2 failed  12.5/s, 50.1s left  memory 4 GiB of 16 GiB  cores 1.9 of 4")
 
 
+def test_the_time_is_without_what_no_node_can_run() -> None:
+    text = progress_text(progress(100, 10, 90), WorkerTotals(), per_s=1, beyond=80)
+    assert text == "90/200  10 running  1/s, 30s left  no node can run 80"
+
+
 def test_without_rate_worker_or_store_it_says_what_it_knows() -> None:
     assert progress_text(progress(3), WorkerTotals(), per_s=0) == "0/3  0 running"
     away = progress_text(progress(3, trouble="The store does not answer."), WorkerTotals(), per_s=1)
@@ -56,6 +61,15 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     for second in range(11, 11 + 2 * int(RATE_WINDOW_S)):
         pace.note(second, 100 + (second - 10))
     assert pace.per_s() == 1
+
+
+def test_long_tasks_that_end_at_once_do_not_make_a_great_rate() -> None:
+    """Ten minutes each, four at once."""
+    pace = Pace()
+    for second in range(2000):
+        pace.note(second, second // 600 * 4)
+        if second >= 600:
+            assert 4 / 1200 <= pace.per_s() <= 4 / 600
 
 
 def test_a_task_that_is_retried_does_not_make_the_rate_negative() -> None:

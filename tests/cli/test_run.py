@@ -56,11 +56,59 @@ def test_a_failed_task_is_retried_as_often_as_is_granted(sandbox: Sandbox) -> No
 def test_the_summary_as_json(sandbox: Sandbox) -> None:
     sandbox.write("tasks.txt", "shell:0:0:0:true\nshell:0:0:0:exit 3\n")
     summary = json.loads(sandbox.distcomp("run", "tasks.txt", "--retries", "0", "--json", exit_code=1).stdout)
-    assert summary["outcome"] == "done"
+    assert (summary["outcome"], summary["exit_code"]) == ("failed", 1)
     assert summary["submitted"]["new"] == 2
     assert (summary["counts"]["finished"], summary["counts"]["failed"]) == (1, 1)
     [group] = summary["failures"]
     assert (group["cause"], group["reason"], group["tasks"]) == ("exit", "exit code 3", 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "outcome", "exit_code"),
+    [
+        ("shell:0:0:0:true", "finished", 0),
+        ("shell:0:0:0:false", "failed", 1),
+        ("shell:0:4000T:0:true", "stuck", 1),
+    ],
+)
+def test_the_outcome_for_scripts_goes_with_the_exit_code(
+    sandbox: Sandbox, line: str, outcome: str, exit_code: int
+) -> None:
+    sandbox.write("tasks.txt", line)
+    done = sandbox.distcomp("run", "tasks.txt", "--retries", "0", "--json", exit_code=exit_code)
+    summary = json.loads(done.stdout)
+    assert (summary["outcome"], summary["exit_code"]) == (outcome, exit_code)
+
+
+def test_failures_are_grouped_by_their_last_words_too(kept: Sandbox) -> None:
+    lines = [
+        f"echo traceback >&2; echo 'no {what}' >&2; exit 1 # {n}\n" for n, what in enumerate(["disk", "net", "net"])
+    ]
+    kept.write("tasks.txt", "".join(lines))
+    done = kept.distcomp("run", "--plain", "tasks.txt", "--retries", "0", exit_code=1)
+    groups = re.findall(r"(\d+) failed: exit code 1 .*\n +(.*)", done.stdout)
+    assert groups == [("2", "no net"), ("1", "no disk")]
+    assert re.findall(r"(\d+) failed: exit code 1 .*\n +(.*)", kept.distcomp("status").stdout) == groups
+
+
+def test_a_line_that_is_taken_out_of_the_file_does_not_count_any_more(kept: Sandbox) -> None:
+    kept.write("tasks.txt", "true 1\nfalse 2\ntrue 3\n")
+    kept.distcomp("run", "--plain", "tasks.txt", "--retries", "0", exit_code=1)
+    kept.write("tasks.txt", "true 1\n")
+    assert kept.distcomp("run", "--plain", "tasks.txt").stdout.startswith("1 finished; ")
+    kept.distcomp("submit", "--plain", "-", stdin="true 4\ntrue 5\n")
+    kept.write("tasks.txt", "true 4\n")
+    done = kept.distcomp("run", "--plain", "tasks.txt")
+    assert "1 task of the same job not in it waits or runs too: distcomp tasks --state todo --job 3" in done.stderr
+
+
+def test_options_that_come_too_late_are_said(kept: Sandbox) -> None:
+    kept.distcomp("run", "--timeout", "60", "--", "true")
+    again = kept.distcomp("run", "--timeout", "60", "--", "true")
+    assert again.stderr == "1 task: 0 new, 1 known (1 finished)\n", "it has these options"
+    again = kept.distcomp("run", "--timeout", "5", "--", "true")
+    assert "  1 of these keeps the priority, needs, timeout, retries and kind that it had; " in again.stderr
+    assert "keeps the priority" in kept.distcomp("run", "--priority", "5", "--", "true").stderr
 
 
 def test_without_a_file_it_runs_what_is_in_the_queue(sandbox: Sandbox) -> None:

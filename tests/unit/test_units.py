@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from distcomp.units import (
     MAX_SIZE_BYTES,
     format_bytes,
+    format_bytes_apart,
     format_duration,
     format_rate,
     parse_duration,
@@ -180,3 +181,11 @@ def test_no_text_makes_a_parser_fail_otherwise_than_by_saying_what_is_allowed(
         said = str(fault)
     assert value >= 0
     assert "write" in said or "more than" in said
+
+
+def test_two_sizes_that_differ_look_different() -> None:
+    assert format_bytes_apart(4 << 30, 2 << 30) == ("4 GiB", "2 GiB")
+    assert format_bytes_apart(504 << 30, 5036 * (1 << 30) // 10) == ("504.0 GiB", "503.6 GiB")
+    first, second = format_bytes_apart(504 << 30, (504 << 30) - 1)
+    assert first != second
+    assert format_bytes_apart(7, 7) == ("7 B", "7 B")

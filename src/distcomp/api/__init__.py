@@ -12,6 +12,7 @@ from distcomp.api.client import Client
 from distcomp.api.records import (
     Changes,
     Explanation,
+    FailureGroup,
     Filter,
     Hindrance,
     Need,
@@ -28,6 +29,7 @@ __all__ = [
     "Changes",
     "Client",
     "Explanation",
+    "FailureGroup",
     "Filter",
     "Hindrance",
     "Need",

@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from distcomp.api import views
+import msgspec
+
+from distcomp.api import failures, pace, views
+from distcomp.api.others import Others, others_of
 from distcomp.api.records import (
     Changes,
     Explanation,
+    FailureGroup,
     Filter,
     Need,
     Progress,
@@ -183,28 +187,33 @@ class Client:
         return self._ask(lambda reading: self._status(reading, since_ms))
 
     def _status(self, reading: Reading, since_ms: int) -> Status:
-        counts, rate_per_s, stats = reading.counts(), reading.ends_per_s(), reading.stats()
+        counts, ends, stats = reading.counts(), reading.ends(), reading.stats()
         live = [worker for worker in map(views.worker, reading.workers()) if worker.state != "silent"]
-        left = counts[State.TODO] + counts[State.RUNNING]
+        too_large = views.too_large(reading.waiting(), live)
+        attempts = {cause: stats[f"attempts:{cause}"] for cause in Cause if stats.get(f"attempts:{cause}")}
+        spent_s = {cause: stats[f"wall_ms:{cause}"] / 1000 for cause in Cause if stats.get(f"wall_ms:{cause}")}
+        mean_wall_s = sum(spent_s.values()) / max(1, sum(attempts.values()))
+        left = counts[State.TODO] + counts[State.RUNNING] - sum(need.tasks for need in too_large)
+        rate_per_s = pace.rate_per_s(ends.tasks, ends.since_s, mean_wall_s)
+        eta_s = pace.eta_s(left, rate_per_s, ends.tasks, counts[State.RUNNING], mean_wall_s)
         return Status(
             project=self.project.name,
             counts=counts,
+            ended_lately=ends.tasks,
             rate_per_s=rate_per_s,
-            eta_s=0.0 if not left else left / rate_per_s if rate_per_s and live else None,
+            eta_s=eta_s if live or not left else None,
             workers=views.totals(live),
-            too_large=tuple(self._too_large(reading, live)),
-            attempts={cause: stats[f"attempts:{cause}"] for cause in Cause if stats.get(f"attempts:{cause}")},
-            spent_s={cause: stats[f"wall_ms:{cause}"] / 1000 for cause in Cause if stats.get(f"wall_ms:{cause}")},
+            too_large=too_large,
+            failures=failures.grouped(reading.some_failed(failures.MOST_LOOKED_AT)) if counts[State.FAILED] else (),
+            attempts=attempts,
+            spent_s=spent_s,
             use=reading.use(stats, since_ms),
             at_ms=reading.now_ms(),
         )
 
-    @staticmethod
-    def _too_large(reading: Reading, live: Sequence[WorkerView]) -> Iterator[Need]:
-        for need in reading.waiting():
-            fits = (need.memory_bytes <= w.total_memory_bytes and need.cores <= w.total_cores for w in live)
-            if live and not any(fits):
-                yield Need(need.memory_bytes, need.cores, need.tasks)
+    def too_large(self, workers: Sequence[WorkerView]) -> tuple[Need, ...]:
+        """What none of these workers' nodes can run; nothing, if none of them lives."""
+        return views.too_large(self._ask(Reading.waiting), [one for one in workers if one.state != "silent"])
 
     def worker_totals(self) -> WorkerTotals:
         """The live workers together."""
@@ -240,6 +249,28 @@ class Client:
         """One task, by its id or the beginning of it. NotFound, Ambiguous: as `find`."""
         return self._ask(lambda reading: self._view(reading.task(reading.find(task))))
 
+    def failures(self, jobs: Sequence[int] | None = None, but: Container[str] = ()) -> tuple[FailureGroup, ...]:
+        """Failed tasks of some jobs, or of all, in groups; of very many tasks, the first 20,000.
+
+        Args:
+            jobs: their numbers.
+            but: ids of tasks that do not matter.
+        """
+        wanted = Filter(states=(State.FAILED,), jobs=tuple(jobs or ()))
+        found = self.tasks(wanted, failures.MOST_READ)
+        return failures.grouped((task.task_id, task.outcome) for task in found if task.task_id not in but)
+
+    def others(self, submitted: Submitted, retried: Collection[State]) -> Others:
+        """Tasks of the same jobs as those of a submission that was just made; see `others_of`."""
+
+        def ask(reading: Reading) -> Others:
+            others = others_of(submitted, reading.counts(submitted.jobs), retried)
+            if not others.ended[State.FAILED]:
+                return others
+            return msgspec.structs.replace(others, failed=frozenset(reading.ids_in(State.FAILED)))
+
+        return self._ask(ask)
+
     def explain(self, task: str) -> Explanation:
         """Why a task is where it is, with every attempt. NotFound, Ambiguous: as `find`."""
         from distcomp.api.explaining import explain
@@ -254,6 +285,7 @@ class Client:
                 [views.worker(record) for record in reading.workers()],
                 default_retries=self.project.settings.retries,
                 due_in_s=reading.due_in_s(task_id),
+                sizes=reading.sizes(),
             )
 
         return self._ask(ask)

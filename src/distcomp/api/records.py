@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Changes",
     "Explanation",
+    "FailureGroup",
     "Filter",
     "Hindrance",
     "Need",
@@ -196,11 +197,26 @@ class WorkerTotals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Need(msgspec.Struct, frozen=True):
-    """How many waiting tasks need this much; 0 is unknown."""
+    """How many waiting tasks need this much (0: unknown), as the queue keeps needs: at most 3 % more than declared.
+
+    `most_memory_bytes` and `most_cores` are what the largest node has, in each respect.
+    """
 
     memory_bytes: int
     cores: float
     tasks: int
+    most_memory_bytes: int
+    most_cores: float
+
+
+class FailureGroup(msgspec.Struct, frozen=True):
+    """Tasks that failed alike: by cause, reason and last line of stderr (`last_words`); and the id of one of them."""
+
+    cause: Cause
+    reason: str
+    last_words: str
+    tasks: int
+    example: str
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,10 +225,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         project: its name.
         counts: tasks by state.
-        rate_per_s: ends of tasks, over the last minute.
-        eta_s: until all have ended at that rate; None while it is 0, or no worker lives.
+        rate_per_s: ends of tasks, over the last minute, when there were `ended_lately`.
+        eta_s: until all have ended that some node can run: at that rate, or, where few ended in that minute, as
+            attempts took so far; None if that is not known, or no worker lives.
         workers: the live ones together.
         too_large: waiting tasks that need more than any live worker's node has; none without live workers.
+        failures: failed tasks in groups, the most frequent first; of more than 200, those are of some 200.
         attempts: attempts that have ended, by cause.
         spent_s: task-seconds by cause of the attempts' end; all but those of `finished` were thrown away.
         use: of the nodes, so far. `at_ms` is now, by the store's clock.
@@ -220,10 +238,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     project: str
     counts: Mapping[State, int]
+    ended_lately: int
     rate_per_s: float
     eta_s: float | None
     workers: WorkerTotals
     too_large: tuple[Need, ...]
+    failures: tuple[FailureGroup, ...]
     attempts: Mapping[Cause, int]
     spent_s: Mapping[Cause, float]
     use: Use

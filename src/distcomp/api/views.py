@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from distcomp.api.records import Changes, Filter, TaskView, WorkerTotals, WorkerView
+from distcomp.api.records import Changes, Filter, Need, TaskView, WorkerTotals, WorkerView
 from distcomp.model import JobContext
-from distcomp.store.reading import TaskRecord, WorkerRecord
+from distcomp.store.reading import TaskRecord, WaitingClass, WorkerRecord
 
 
 def task(record: TaskRecord, context: JobContext) -> TaskView:
@@ -90,6 +90,18 @@ def totals(workers: Iterable[WorkerView]) -> WorkerTotals:
             busy_cores=together.busy_cores + one.busy_cores,
         )
     return together
+
+
+def too_large(waiting: Iterable[WaitingClass], live: Sequence[WorkerView]) -> tuple[Need, ...]:
+    """What waits and needs more than any of these workers' nodes has; nothing without workers."""
+    if not live:
+        return ()
+    memory_bytes, cores = max(one.total_memory_bytes for one in live), max(one.total_cores for one in live)
+    return tuple(
+        Need(need.memory_bytes, need.cores, need.tasks, memory_bytes, cores)
+        for need in waiting
+        if not any(need.memory_bytes <= one.total_memory_bytes and need.cores <= one.total_cores for one in live)
+    )
 
 
 def changes(words: Iterable[tuple[str, str]]) -> Changes:

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from distcomp.api import Progress, WorkerTotals
 from distcomp.cli.render import duration, size
+from distcomp.cli.status import beyond_text
 from distcomp.cli.terminal import cut, is_terminal, paint, width
 from distcomp.clock import Clock
 from distcomp.model import State
@@ -16,26 +17,32 @@ from distcomp.units import format_rate
 REDRAW_S = 0.2
 PLAIN_LINE_S = 10.0
 RATE_WINDOW_S = 30.0
+FEW = 10
 BAR_COLUMNS = 20
 
 
 class Pace:
-    """The rate of the last seconds, and how long the rest takes at that rate."""
+    """The rate of the last seconds, or of the last ends if those were few."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
+        self._now_s, self._done = 0.0, 0
 
     def note(self, now_s: float, done: int) -> None:
         """So many have ended by now."""
-        self._seen.append((now_s, done))
-        while len(self._seen) > 2 and now_s - self._seen[0][0] > RATE_WINDOW_S:
-            self._seen.popleft()
+        seen = self._seen
+        if not seen or done != self._done:
+            seen.append((now_s, done))
+        self._now_s, self._done = now_s, done
+        # Long tasks end now and then, some at once: a rate of the last seconds would be nothing, or far too much.
+        while len(seen) > 2 and now_s - seen[0][0] > RATE_WINDOW_S and done - seen[1][1] >= FEW:
+            seen.popleft()
 
     def per_s(self) -> float:
         """Ends per second; 0 while that is unknown."""
-        (first_s, first), (last_s, last) = self._seen[0], self._seen[-1]
+        first_s, first = self._seen[0]
         # Retried tasks make the number go back.
-        return max(0, last - first) / (last_s - first_s) if last_s > first_s else 0.0
+        return max(0, self._done - first) / (self._now_s - first_s) if self._now_s > first_s else 0.0
 
 
 class ProgressLine:
@@ -61,10 +68,10 @@ class ProgressLine:
         """Take the numbers in, for the rate."""
         self._pace.note(self._clock.monotonic_s(), progress.done)
 
-    def draw(self, progress: Progress, workers: WorkerTotals) -> None:
-        """Show how far it is."""
+    def draw(self, progress: Progress, workers: WorkerTotals, beyond: int = 0) -> None:
+        """Show how far it is; no node can run `beyond` of the tasks."""
         self._next_s = self._clock.monotonic_s() + (REDRAW_S if self._is_live else PLAIN_LINE_S)
-        text = progress_text(progress, workers, self._pace.per_s())
+        text = progress_text(progress, workers, self._pace.per_s(), beyond)
         if not self._is_live:
             print(text, file=self._stream, flush=True)
             return
@@ -84,16 +91,18 @@ class ProgressLine:
             self._is_drawn = False
 
 
-def progress_text(progress: Progress, workers: WorkerTotals, per_s: float) -> str:
-    """All of it in a line, the most important first."""
-    counts = progress.counts
+def progress_text(progress: Progress, workers: WorkerTotals, per_s: float, beyond: int = 0) -> str:
+    """All of it in a line, the most important first; the time is that of what some node can run."""
+    counts, beyond = progress.counts, min(beyond, progress.counts[State.TODO])
     parts = [f"{progress.done:,}/{progress.total:,}", f"{counts[State.RUNNING]:,} running"]
     if counts[State.FAILED]:
         parts.append(f"{counts[State.FAILED]:,} failed")
     if progress.trouble:
         parts.append(progress.trouble)
     elif per_s:
-        parts.append(f"{format_rate(per_s)}, {duration(progress.left / per_s)} left")
+        parts.append(f"{format_rate(per_s)}, {duration((progress.left - beyond) / per_s)} left")
+    if beyond:
+        parts.append(beyond_text(beyond))
     if workers.workers:
         used_bytes = workers.total_memory_bytes - workers.available_memory_bytes
         parts.append(f"memory {size(used_bytes) or '0 B'} of {size(workers.total_memory_bytes)}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from distcomp.api import WorkerTotals, views
+from distcomp.api.others import Others
 from distcomp.cli import render
 from distcomp.cli.commands import TakesCommand, words_after_dashes
 from distcomp.cli.opening import opened, parse_settings
@@ -88,12 +89,13 @@ def run(
     words = words_after_dashes(ctx)
     brings_tasks = file is not None or words is not None
     with opened(create=brings_tasks, settings=settings) as client:
-        submitted = None
+        submitted, others = None, Others()
         if brings_tasks:
             submitted = submitting.submit(client, file, words, flags, run=True)
-            for line in submitting.lines(submitted):
+            others = client.others(submitted, submitting.retried_states(flags, retry_failed=True))
+            for line in filter(None, [*submitting.lines(submitted), submitting.others_line(others, submitted.jobs)]):
                 print(line, file=sys.stderr)
-        done = Run(client, submitted, settings, nodes, slurm).until_done()
+        done = Run(client, submitted, settings, nodes, slurm, others).until_done()
         render.show(done, as_json, summary.lines)
     raise typer.Exit(done.exit_code)
 
@@ -110,6 +112,7 @@ class Run:
         settings: for the worker.
         nodes: where to run, and what is wanted of those hosts; None: here.
         slurm: how many workers to run in Slurm instead.
+        others: of the same jobs, but not submitted: those that had ended are not counted.
     """
 
     def __init__(
@@ -119,48 +122,55 @@ class Run:
         settings: Mapping[str, object],
         nodes: tuple[Sequence[Host], Wishes] | None = None,
         slurm: int | None = None,
+        others: Others = Others(),  # noqa: B008  frozen
     ) -> None:
         from distcomp.cli.progress import ProgressLine
         from distcomp.clock import SystemClock
 
         self._client, self._submitted, self._settings = client, submitted, settings
-        self._nodes, self._slurm = nodes, slurm
+        self._nodes, self._slurm, self._others = nodes, slurm, others
         self._jobs: Sequence[int] | None = None if submitted is None else submitted.jobs
         self._clock = SystemClock()
         self._line = ProgressLine(self._clock)
         self._interrupts = self._heeded = 0
         self._totals = WorkerTotals()
         self._totals_at_s = self._stuck_at_s = 0.0
+        self._beyond = 0
         self._stuck: tuple[Need, ...] = ()
         self._told: set[str] = set()
 
     def until_done(self) -> Summary:
         """Run until the jobs have ended, or cannot go on, or the user says so."""
-        from distcomp.cli.summary import Summary, changed_since, failure_groups
+        from distcomp.cli.summary import Summary, changed_since, outcome_of
 
         started_s, before = self._clock.monotonic_s(), self._client.status()
-        progress = next(self._client.watch(self._jobs))
+        progress = next(self._progress())
         if progress.left:
             try:
                 self._with_worker()
             finally:
                 self._line.clear()
-            progress = next(self._client.watch(self._jobs))
+            progress = next(self._progress())
         if not progress.left:
             self._stuck = ()
         attempts, spent_s, use = changed_since(before, self._client.status(before.at_ms))
-        is_interrupted = self._interrupts and progress.left
+        outcome, exit_code = outcome_of(progress.counts, is_interrupted=self._interrupts > 0)
+        failed = progress.counts[State.FAILED]
         return Summary(
-            outcome="interrupted" if is_interrupted else "stuck" if self._stuck else "done",
+            outcome=outcome,
+            exit_code=exit_code,
             submitted=self._submitted,
             counts=progress.counts,
-            failures=failure_groups(self._client, self._jobs) if progress.counts[State.FAILED] else (),
+            failures=self._client.failures(self._jobs, self._others.failed) if failed else (),
             too_large=self._stuck,
             took_s=self._clock.monotonic_s() - started_s,
             attempts=attempts,
             spent_s=spent_s,
             use=use,
         )
+
+    def _progress(self) -> Iterator[Progress]:
+        return map(self._others.without, self._client.watch(self._jobs, LOOK_S))
 
     def _with_worker(self) -> None:
         with self._signals_counted(), self._workers() as worker:
@@ -195,7 +205,7 @@ class Run:
 
     def _watch(self, worker: Labour) -> None:
         """Until the jobs have ended, or no node can run the rest, or the worker was told to end and has ended."""
-        for progress in self._client.watch(self._jobs, LOOK_S):
+        for progress in self._progress():
             self._heed(worker, progress.counts[State.RUNNING])
             self._show(progress)
             if self._interrupts and not worker.is_alive():
@@ -235,10 +245,11 @@ class Run:
             with suppress(StoreUnavailable):
                 self._look_at_workers(self._client.workers())
         if self._line.is_due():
-            self._line.draw(progress, self._totals)
+            self._line.draw(progress, self._totals, self._beyond)
 
     def _look_at_workers(self, workers: Sequence[WorkerView]) -> None:
         self._totals = views.totals(workers)
+        self._beyond = sum(need.tasks for need in self._client.too_large(workers))
         for worker in workers:
             if worker.state == "quarantined" and worker.node not in self._told:
                 self._told.add(worker.node)

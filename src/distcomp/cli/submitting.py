@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,10 +20,12 @@ from distcomp.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from distcomp.api import Client
+    from distcomp.api.others import Others
     from distcomp.cli.options import SubmitFlags
 
 _Parsed = TypeVar("_Parsed")
 MAX_RETRIES = 1_000_000
+JOBS_NAMED = 3
 
 
 class _Flags:
@@ -66,7 +68,7 @@ def submit_options(flags: SubmitFlags, *, is_plain: bool, retry_failed: bool) ->
         base=base,
         skip_bad=flags.skip_bad,
         allow_duplicates=flags.allow_duplicates,
-        retry=_retried(flags, retry_failed=retry_failed),
+        retry=retried_states(flags, retry_failed=retry_failed),
     )
     if not (is_plain or file_format is Format.PLAIN):
         read.faults += _without_effect(flags)
@@ -102,7 +104,8 @@ def _retries(retries: int) -> int:
     return retries
 
 
-def _retried(flags: SubmitFlags, *, retry_failed: bool) -> frozenset[State]:
+def retried_states(flags: SubmitFlags, *, retry_failed: bool) -> frozenset[State]:
+    """Known tasks in these states are put back into todo."""
     if flags.rerun:
         return frozenset((State.FINISHED, State.FAILED, State.CANCELLED))
     return frozenset((State.FAILED,)) if retry_failed else frozenset()
@@ -146,6 +149,12 @@ def lines(submitted: Submitted, *, failed_hint: bool = True) -> Iterator[str]:
     yield _first_line(submitted)
     if submitted.retried:
         yield f"  {render.number_of(submitted.retried, 'task')} of these will run again"
+    if submitted.kept:
+        keep, they = ("keeps", "it") if submitted.kept == 1 else ("keep", "they")
+        yield (
+            f"  {submitted.kept:,} of these {keep} the priority, needs, timeout, retries and kind that {they} had; "
+            "to change that: distcomp forget TASK, and submit again"
+        )
     if submitted.equal:
         which = ", ".join(f"{again} = {first}" for again, first in submitted.equal_lines)
         yield (
@@ -161,6 +170,18 @@ def lines(submitted: Submitted, *, failed_hint: bool = True) -> Iterator[str]:
     cancelled = submitted.known.get(State.CANCELLED, 0)
     if cancelled and not submitted.retried >= cancelled:
         yield f"  {cancelled:,} cancelled before and stay so: distcomp retry TASK, or --rerun"
+
+
+def others_line(others: Others, jobs: Sequence[int]) -> str:
+    """What is said about tasks of the same jobs that are not in the file; "" when none of them is left."""
+    if not others.left:
+        return ""
+    verbs = "waits or runs" if others.left == 1 else "wait or run"
+    flags = " ".join(f"--job {job}" for job in jobs[:JOBS_NAMED])
+    return (
+        f"  {render.number_of(others.left, 'task')} of the same job not in it {verbs} too: "
+        f"distcomp tasks --state todo {flags}"
+    )
 
 
 def _first_line(submitted: Submitted) -> str:

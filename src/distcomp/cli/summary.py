@@ -7,45 +7,35 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from distcomp.api import Filter
+from distcomp.api import FailureGroup, Need, Submitted
 from distcomp.cli import render
+from distcomp.cli.failing import failure_lines
 from distcomp.cli.status import need_line
-from distcomp.cli.terminal import cut, paint
+from distcomp.cli.terminal import paint
 from distcomp.cli.waste import use_line, waste_line
 from distcomp.model import Cause, State, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from distcomp.api import Status
 
-    from distcomp.api import Client, Need, Status, Submitted
-
-FAILURES_READ = 20_000
 GROUPS_SHOWN = 10
-REASON_COLUMNS = 70
-
-
-class FailureGroup(msgspec.Struct, frozen=True):
-    """Tasks that failed for the same reason, and the id of one of them."""
-
-    cause: Cause
-    reason: str
-    tasks: int
-    example: str
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a run.
 
     Args:
-        outcome: "done" (all tasks have ended), "interrupted" or "stuck" (no node can run what is left).
+        outcome: "finished" (all tasks have), "failed" or "cancelled" (all have ended, and some so), "interrupted", or
+            "stuck" (no node can run what is left). Only "finished" comes with exit code 0.
         submitted: what was added, if anything was.
-        counts: tasks of the jobs by state, now.
-        failures: of these jobs, by reason; the most frequent first.
+        counts: the tasks by state, now.
+        failures: the failed ones in groups; the most frequent first.
         too_large: what is left and no node can run, if that ended the run.
         took_s: seconds of the run.
         attempts: that ended while it went on, by cause; `evicted` were returned, `oom` killed by the kernel.
         spent_s: their task-seconds; all but those of `finished` were thrown away.
         use: of the nodes meanwhile.
+        exit_code: of the command.
     """
 
     outcome: str
@@ -57,25 +47,16 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     attempts: Mapping[Cause, int]
     spent_s: Mapping[Cause, float]
     use: Use
-
-    @property
-    def exit_code(self) -> int:
-        """0 when all tasks have finished, 130 when interrupted, else 1."""
-        if self.outcome == "interrupted":
-            return 130
-        return int(any(number for state, number in self.counts.items() if state is not State.FINISHED))
+    exit_code: int
 
 
-def failure_groups(client: Client, jobs: Sequence[int] | None) -> tuple[FailureGroup, ...]:
-    """Failed tasks of some jobs, by cause and reason; of very many tasks, the first FAILURES_READ."""
-    wanted = Filter(states=(State.FAILED,), jobs=tuple(jobs or ()))
-    found: dict[tuple[Cause, str], list[str]] = {}
-    for task in client.tasks(wanted, FAILURES_READ):
-        outcome = task.outcome
-        key = (outcome.cause, outcome.reason) if outcome else (Cause.LOST, "")
-        found.setdefault(key, []).append(task.task_id)
-    groups = (FailureGroup(cause, reason, len(ids), ids[0]) for (cause, reason), ids in found.items())
-    return tuple(sorted(groups, key=lambda group: -group.tasks))
+def outcome_of(counts: Mapping[State, int], *, is_interrupted: bool) -> tuple[str, int]:
+    """A run's outcome, as in Summary, and its exit code: 0 finished, 130 interrupted, else 1."""
+    if counts[State.TODO] or counts[State.RUNNING]:
+        return ("interrupted", 130) if is_interrupted else ("stuck", 1)
+    if counts[State.FAILED]:
+        return "failed", 1
+    return ("cancelled", 1) if counts[State.CANCELLED] else ("finished", 0)
 
 
 def changed_since(before: Status, now: Status) -> tuple[dict[Cause, int], dict[Cause, float], Use]:
@@ -109,7 +90,7 @@ def lines(summary: Summary) -> Iterator[str]:
     if left:
         parts.append(f"{left:,} left")
     yield f"{', '.join(parts)}; {render.duration(summary.took_s)}"
-    yield from _failure_lines(summary.failures)
+    yield from failure_lines(summary.failures, GROUPS_SHOWN)
     yield from (paint(f"  {need_line(need)}", "red") for need in summary.too_large)
     facts = (use_line(summary.use), waste_line(summary.attempts, summary.spent_s))
     yield from (f"  {line}" for line in facts if line)
@@ -117,11 +98,3 @@ def lines(summary: Summary) -> Iterator[str]:
         yield "interrupted: the same command goes on from here"
     elif counts[State.FINISHED]:
         yield "distcomp results shows what came of them"
-
-
-def _failure_lines(groups: Sequence[FailureGroup]) -> Iterator[str]:
-    for group in groups[:GROUPS_SHOWN]:
-        reason = cut(group.reason or str(group.cause), REASON_COLUMNS)
-        yield f"  {group.tasks:>6,} failed: {paint(reason, 'red')}   distcomp logs --err {group.example}"
-    if len(groups) > GROUPS_SHOWN:
-        yield f"  ... and {len(groups) - GROUPS_SHOWN:,} more reasons: distcomp tasks --state failed"

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import BinaryIO, cast
 
 import msgspec
@@ -29,6 +30,8 @@ AnyPiece = Piece | AlikePiece
 
 STDIN = "-"
 _GUESS_BYTES = 4096
+_OPTIONS = ("timeout_s", "retries", "kind")
+_JOBS_LOOKED_AT = 200
 # One byte per slot: among a million ids, one in thirty meets a slot that another one took.
 _SLOT_DIGITS = 3
 
@@ -153,6 +156,7 @@ def _submit(
         if not added.new:
             store.drop_job(job)
         again = [task_id.hex() for state in retry for task_id in added.known_by_state.get(state, ())]
+        kept = _kept(store, context, added)
         retried = sum(1 for _, word in store.retry(again) if word == "ok")
     except StoreUnavailable as error:
         raise StoreUnavailable(
@@ -171,7 +175,22 @@ def _submit(
         faults=(),
         job=job if added.new else None,
         jobs=tuple(sorted(added.jobs)),
+        kept=kept,
     )
+
+
+def _kept(store: Store, context: JobContext, added: Added) -> int:
+    """How many known tasks keep other options than the ones given now: a look at their jobs, and none at them."""
+    return sum(
+        known if any(_differs(context, store.job(job), name) for name in _OPTIONS) else added.other_needs_in[job]
+        for job, known in islice(added.known_in.items(), _JOBS_LOOKED_AT)
+    )
+
+
+def _differs(given: JobContext, before: JobContext, option: str) -> bool:
+    """Whether an option was given, and is another than before."""
+    value = getattr(given, option)
+    return value is not None and value != getattr(before, option)
 
 
 def _add_all(

@@ -19,6 +19,7 @@ class Submitted(msgspec.Struct, frozen=True):
             of the line and that of its first equal (of tasks that came as a list: the place in it).
         faulty: lines left out because of a fault; `faults` has the first few, as file:line:column: what.
         jobs: all jobs that these tasks belong to.
+        kept: known tasks that keep another priority, other needs, time limit, retries or kind than were given now.
     """
 
     tasks: int
@@ -31,3 +32,4 @@ class Submitted(msgspec.Struct, frozen=True):
     faults: tuple[str, ...]
     job: int | None
     jobs: tuple[int, ...]
+    kept: int = 0

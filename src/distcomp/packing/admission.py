@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from distcomp.model import NodeRoom
 from distcomp.packing.growth import foreign_bytes, start_line_bytes
 from distcomp.packing.values import Load, NodeLimits, NodeUse
-from distcomp.units import format_bytes
+from distcomp.units import format_bytes, format_bytes_apart
 
 _MOSTLY_OURS = 0.75
 """Where others hold more than the rest of a node, a task that needs all of it has to wait for them."""
@@ -43,7 +43,8 @@ def obstacle(use: NodeUse, loads: Sequence[Load], limits: NodeLimits, need_bytes
     """The first thing that keeps a task from starting here, for people; "" when it may start."""
     total = use.memory.total_bytes
     if need_bytes > total:
-        return f"it needs {format_bytes(need_bytes)}, the node has {format_bytes(total)}"
+        needs, has = format_bytes_apart(need_bytes, total)
+        return f"it needs {needs}, the node has {has}"
     if cores > limits.cores:
         return f"it needs {cores:g} cores, the node gives {limits.cores:g}"
     now = room(use, loads, limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from distcomp.model import Cause, Claim, Outcome
-from distcomp.units import format_bytes
+from distcomp.units import format_bytes_apart
 
 BACKOFF_CAP_S = 60.0
 CANNOT_EXECUTE, NOT_FOUND = 126, 127
@@ -87,10 +87,8 @@ def _after_memory(claim: Claim, outcome: Outcome, place: Place) -> PutBack | Giv
 
 def outgrown_reason(peak_bytes: int, largest_bytes: int) -> str:
     """Why a task that had a node to itself is given up, for people."""
-    return (
-        f"it outgrew a node that it had to itself, reaching {format_bytes(peak_bytes)}, "
-        f"and no node has more than {format_bytes(largest_bytes)}"
-    )
+    peak, largest = format_bytes_apart(peak_bytes, largest_bytes)
+    return f"it outgrew a node that it had to itself, reaching {peak}, and no node has more than {largest}"
 
 
 def need_after(peak_bytes: int, need_bytes: int, place: Place) -> int:

@@ -16,8 +16,7 @@ from distcomp.store.store import Store, Tries
 from distcomp.store.submission import STATE_OF_LETTER
 
 CHUNKS_AT_ONCE = 50
-RATE_SPAN_S = 10
-RATE_SPANS = 6
+RATE_WINDOW_S = 60
 
 
 class WorkerFacts(msgspec.Struct, frozen=True):
@@ -83,6 +82,22 @@ class WorkerRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeSize:
+    """What the node of a worker has or had, be it there now or not."""
+
+    memory_bytes: int
+    cores: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How many tasks ended lately, the first of them `since_s` ago, or up to a second later."""
+
+    tasks: int
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class WaitingClass:
     """How many tasks in todo need this much: 0 means unknown."""
 
@@ -138,15 +153,13 @@ class Reading:
             peak_cores_fraction=max((cores for at_ms, _, cores in peaks if at_ms >= since_ms), default=0) / 1000,
         )
 
-    def ends_per_s(self) -> float:
-        """Tasks that ended per second, over the last minute, by the server's clock."""
-        seconds, _ = self._wire.command("TIME")
-        span = int(seconds) // RATE_SPAN_S
-        keys = [self._wire.key("rate", str(span - back)) for back in range(1, RATE_SPANS + 1)]
-        ends = [int(value or 0) for value in self._wire.command("MGET", *keys)]
-        while len(ends) > 1 and ends[-1] == 0:
-            ends.pop()
-        return sum(ends) / (len(ends) * RATE_SPAN_S)
+    def ends(self) -> Ends:
+        """Tasks that ended in the last minute, by the server's clock."""
+        seconds, microseconds = self._wire.command("TIME")
+        keys = [self._wire.key("rate", str(int(seconds) - back)) for back in range(RATE_WINDOW_S + 1)]
+        numbers = [int(value or 0) for value in self._wire.command("MGET", *keys)]
+        since_s = max((back for back, number in enumerate(numbers) if number), default=0) + int(microseconds) / 1e6
+        return Ends(sum(numbers), since_s)
 
     def waiting(self) -> list[WaitingClass]:
         """Tasks in todo by what they need, largest memory first."""
@@ -178,6 +191,17 @@ class Reading:
             for worker, lease in _pairs(leases).items()
         ]
         return sorted(records, key=lambda record: record.worker)
+
+    def sizes(self) -> list[NodeSize]:
+        """The nodes of all workers that ever came."""
+        said = (size.split() for size in self._hash("sizes").values())
+        return [NodeSize(int(memory_bytes), int(millicores) / 1000) for memory_bytes, millicores in said]
+
+    def some_failed(self, most: int) -> list[tuple[str, Outcome | None]]:
+        """Some failed tasks, at random, with how they ended; costs the same however many there are."""
+        ids = self._wire.command("SRANDMEMBER", self._wire.key("failed"), most)
+        entries = self._wire.command("HMGET", self._wire.key("tasks"), *ids) if ids else []
+        return [(task_id.hex(), _outcome(entry)) for task_id, entry in zip(ids, entries, strict=True) if entry]
 
     def jobs(self) -> dict[int, JobContext]:
         """All jobs by number."""
@@ -337,5 +361,9 @@ def _record(task_id: bytes, entry: bytes, place: Place, job: int, seq: int, spec
     if state is State.RUNNING:
         attempt, claimed_at_ms = int.from_bytes(rest[8:12]), int.from_bytes(rest[12:20])
         return TaskRecord(task_id.hex(), state, place, job, seq, spec, None, rest[20:].decode(), attempt, claimed_at_ms)
-    outcome = msgspec.msgpack.decode(rest, type=Outcome) if rest else None
-    return TaskRecord(task_id.hex(), state, place, job, seq, spec, outcome, is_delayed=letter == "d")
+    return TaskRecord(task_id.hex(), state, place, job, seq, spec, _outcome(entry), is_delayed=letter == "d")
+
+
+def _outcome(entry: bytes) -> Outcome | None:
+    """Of a task that does not run, from its entry."""
+    return msgspec.msgpack.decode(entry[7:], type=Outcome) if len(entry) > 7 else None

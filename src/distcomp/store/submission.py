@@ -36,7 +36,8 @@ class Added:
 
     `known` counts tasks that were there before, by state; `duplicates` those that the same submission had already
     added, and `duplicate_ids` are the first few of them; `jobs` are all jobs that hold tasks of this submission.
-    `known_by_state` has the ids of known tasks in the states that are kept.
+    `known_by_state` has the ids of known tasks in the states that are kept. `known_in` counts known tasks by job, and
+    `other_needs_in` those of them that have another priority or other needs than they were submitted with now.
     """
 
     new: int = 0
@@ -45,6 +46,8 @@ class Added:
     duplicate_ids: list[bytes] = field(default_factory=list)
     jobs: set[int] = field(default_factory=set)
     known_by_state: dict[State, list[bytes]] = field(default_factory=dict)
+    known_in: Counter[int] = field(default_factory=Counter)
+    other_needs_in: Counter[int] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -158,7 +161,11 @@ class Submission:
     def _receive(self) -> None:
         chunks = self._in_flight.popleft()
         flags, jobs = self._wire.receive()
-        self.added.jobs.update(jobs)
+        for job, known, other in zip(*[iter(jobs)] * 3, strict=True):
+            self.added.jobs.add(job)
+            if job != self._job:
+                self.added.known_in[job] += known
+                self.added.other_needs_in[job] += other
         rest = []
         for chunk, flag in zip(chunks, flags, strict=True):
             if not flag:

@@ -143,9 +143,9 @@ local function remember_past(id, outcome)
 end
 
 local function count_end(now)
-  local span = key.rate .. text(math.floor(now / 10000))
+  local span = key.rate .. text(math.floor(now / 1000))
   call('INCR', span)
-  call('EXPIRE', span, 1200)
+  call('EXPIRE', span, 120)
 end
 
 -- running -> todo, at once: the common part of give_back, reap and register.

@@ -33,9 +33,9 @@ end
 if ended > 0 then
   call('HSET', key.tasks, unpack(fields))
   for worker, done in pairs(removed) do call('SREM', key.held .. worker, unpack(done)) end
-  local span = key.rate .. text(math.floor(now_ms() / 10000))
+  local span = key.rate .. text(math.floor(now_ms() / 1000))
   call('INCRBY', span, ended)
-  call('EXPIRE', span, 1200)
+  call('EXPIRE', span, 120)
 end
 write_counters('finished', ended)
 return replies

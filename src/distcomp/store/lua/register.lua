@@ -14,4 +14,8 @@ call('DEL', key.revoked .. worker)
 call('HSET', key.incarnations, worker, ARGV[2])
 call('HSET', key.workers, worker, ARGV[4])
 call('ZADD', key.leases, text(now_ms() + tonumber(ARGV[5])), worker)
+local facts = cjson.decode(ARGV[4])
+if facts.total_memory_bytes then
+  call('HSET', key.sizes, worker, text(facts.total_memory_bytes) .. ' ' .. text((facts.total_cores or 0) * 1000))
+end
 return 'ok'
