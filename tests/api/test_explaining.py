@@ -106,7 +106,7 @@ def test_a_sentence_for_each_state() -> None:
     assert sentence(TASK, sizes=(NodeSize(2 * GIB, 64), NodeSize(3 * GIB, 1))).startswith(
         "It waits for a larger node: it needs 4 GiB, and the largest node that had a worker so far has 3 GiB."
     )
-    assert "it needs 2 cores, and no node that had a worker so far has over 1" in sentence(
+    assert "it needs 2 cores, and no node that had a worker so far has more than 1" in sentence(
         TASK, sizes=(NodeSize(16 * GIB, 1),)
     )
     assert "both the memory and the cores" in sentence(TASK, sizes=(NodeSize(16 * GIB, 1), NodeSize(2 * GIB, 4)))

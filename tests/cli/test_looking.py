@@ -110,10 +110,6 @@ def test_explain_every_attempt(ran: Sandbox) -> None:
     assert text.count("exit code 3") == 3
 
 
-def test_explain_waiting_without_a_worker(ran: Sandbox) -> None:
-    assert "no worker runs" in ran.distcomp("explain", only(ran, "--state", "todo")).stdout
-
-
 def test_what_keeps_a_waiting_task_from_each_worker(sandbox: Sandbox) -> None:
     sandbox.distcomp("submit", "--memory", "4000T", "--", "true")
     worker = sandbox.start("worker")
