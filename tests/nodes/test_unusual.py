@@ -83,7 +83,7 @@ def test_nodes_may_reach_the_store_over_the_network(user: User, tls: str, url: s
 
     assert user.home.processes(" -R ") == {}
     for node in user.nodes:
-        assert f"{url}worker@10.10.1.1:6379/0?" in node.run("sh", "-c", f"cat {PROJECTS}/*/*.toml").stdout
+        assert f"{url}worker-job@10.10.1.1:6379/0?" in node.run("sh", "-c", f"cat {PROJECTS}/*/*.toml").stdout
         node.run("touch", f"{FOLDER}/go")
     wait_until(lambda: user.json("status")["counts"]["finished"] == 1, "its end is reported")
     assert user.distcomp("nodes", "stop").stdout == "node[1-3]: ended\n"

@@ -17,6 +17,8 @@ from pathlib import Path
 import msgspec
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from distcomp import statefolder
 from distcomp.errors import BadSetting, StoreRefused
@@ -126,7 +128,7 @@ def server(folder: StateFolder) -> Iterator[EmbeddedServer]:
 
 def as_worker(server: EmbeddedServer, folder: StateFolder) -> Address:
     address = parse(server.open_to_network(), {})
-    return dataclasses.replace(address, password=worker_password(folder.secret()))
+    return dataclasses.replace(address, password=worker_password(folder.secret(), DEFAULTS.project))
 
 
 class TestOpenedToNodes:
@@ -135,7 +137,7 @@ class TestOpenedToNodes:
         address = as_worker(server, folder)
         with connect(address) as client:
             assert client.ping()
-        with pytest.raises(redis.ConnectionError), redis.Redis(*address.hosts[0]) as plain:
+        with pytest.raises(redis.ConnectionError), redis.Redis(*address.hosts[0], retry=Retry(NoBackoff(), 0)) as plain:
             plain.ping()
 
     def test_a_man_with_another_certificate_is_refused(

@@ -28,7 +28,7 @@ def plan_of(project: Project, ssh: Ssh, wishes: Wishes) -> Plan:
 
     sources = project.read_settings().sources
     if project.server and project.settings.listen:
-        url, password = project.server.open_to_network(), worker_password(project.folder.secret())
+        url, password = project.server.open_to_network(), worker_password(project.folder.secret(), project.name)
         return make_plan(project.folder, project.settings, sources, url, "", password, wishes)
     if project.server:
         address = project.server.address

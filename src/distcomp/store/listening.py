@@ -1,30 +1,39 @@
 """The embedded server opened to the network, for workers of other machines: an account of their own, and a port.
 
-Their account may do what workers do with keys and channels of projects, and nothing to the server or to other data.
+Their account may do what workers do with keys and channels of this project: nothing to the server, nothing with data of
+another project, and no command that workers do not need.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from distcomp.errors import StoreRefused
 from distcomp.store.certificate import Certificate
+from distcomp.store.keys import prefix
+from distcomp.store.scripts import script, script_names
 
 if TYPE_CHECKING:
     import redis
 
-WORKER_USER = "worker"
-# All that scripts call is in +@all; INFO, which says the server's version, counts as dangerous.
-_RULES = ("~distcomp:*", "&distcomp:*", "+@all", "-@admin", "-@dangerous", "+info")
+# Beside what scripts call, which a server allows to nobody who may not do it without them.
+_CONNECTING = ("auth", "hello", "ping", "quit", "select", "client|setname", "info", "subscribe", "unsubscribe")
+_SCRIPTS = ("eval", "evalsha", "script|load")
+_READING = (
+    *("get", "mget", "exists", "hget", "hmget", "hgetall", "hexists", "hscan", "smembers", "lrange", "time"),
+    *("zrange", "zscore", "xread", "xrevrange"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Where a server is open to nodes: encrypted with a certificate, or as it is if that is None."""
+    """Where a server is open to nodes of a project: encrypted with a certificate, or as it is if that is None."""
 
+    project: str
     host: str
     port: int
     certificate: Certificate | None = None
@@ -32,7 +41,7 @@ class Opening:
     @property
     def url(self) -> str:
         """For workers, without their password."""
-        place = f"{WORKER_USER}@{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/0"
+        place = f"{worker_user(self.project)}@{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/0"
         if self.certificate is None:
             return f"redis://{place}"
         return f"rediss://{place}?ca={quote(str(self.certificate.file))}"
@@ -53,16 +62,36 @@ class Opening:
         ]
 
 
-def worker_password(secret: str) -> str:
-    """The password of the workers' account: it does not give away the server's."""
-    return hashlib.blake2b(secret.encode(), person=b"distcomp worker", digest_size=32).hexdigest()
+def worker_user(project: str) -> str:
+    """The account of a project's workers."""
+    return f"worker-{project}"
+
+
+def worker_password(secret: str, project: str) -> str:
+    """The password of that account: it gives away neither the server's nor that of another project."""
+    told = f"{secret}\0{project}".encode()
+    return hashlib.blake2b(told, person=b"distcomp worker", digest_size=32).hexdigest()
+
+
+def worker_commands() -> frozenset[str]:
+    """All that workers may do, in lower case; `client|setname` is one command of several that begin so."""
+    in_scripts = (re.findall(r"call\('([A-Z]+)'", script(name).source.decode()) for name in script_names())
+    called = (command.lower() for commands in in_scripts for command in commands)
+    return frozenset([*called, *_CONNECTING, *_SCRIPTS, *_READING])
+
+
+def _account(project: str, secret: str) -> list[str]:
+    """Name and rules of the workers' account, as ACL SETUSER has them."""
+    keys = prefix(project)
+    allowed = (f"+{command}" for command in sorted(worker_commands()))
+    return [worker_user(project), "on", f">{worker_password(secret, project)}", f"~{keys}*", f"&{keys}*", *allowed]
 
 
 def config_lines(opening: Opening | None, secret: str) -> list[str]:
     """Lines of the server's configuration; its ports are closed if `opening` is None."""
     if opening is None:
         return ["port 0"]
-    account = " ".join(["user", WORKER_USER, "on", f">{worker_password(secret)}", *_RULES])
+    account = " ".join(["user", *_account(opening.project, secret)])
     return [*(f"{name} {value}" for name, value in opening.options()), account]
 
 
@@ -83,6 +112,7 @@ def open_running(client: redis.Redis, opening: Opening, secret: str) -> None:
             unchanged="It was not opened to the network.",
             next_step="Stop it, so that it is started anew: `distcomp server stop`.",
         )
-    client.execute_command("ACL", "SETUSER", WORKER_USER, "reset", "on", f">{worker_password(secret)}", *_RULES)  # type: ignore[no-untyped-call]
+    name, *rules = _account(opening.project, secret)
+    client.execute_command("ACL", "SETUSER", name, "reset", *rules)  # type: ignore[no-untyped-call]
     if not is_open:
         client.execute_command("CONFIG", "SET", *(part for pair in wanted.items() for part in pair))  # type: ignore[no-untyped-call]

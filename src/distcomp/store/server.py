@@ -80,11 +80,12 @@ class EmbeddedServer:
 
         Args:
             folder: where its data is.
-            settings: of these, `fsync`, `listen` and `listen_tls`.
+            settings: of these, `fsync`, `project`, `listen` and `listen_tls`.
             binary: the program to start, instead of the one that is found.
             clock: for how long to wait.
         """
         self._folder, self._store, self._fsync = folder, folder.store, settings.fsync
+        self._project = settings.project
         self._listen, self._is_tls = settings.listen, settings.listen_tls == "yes"
         self._binary, self._clock = binary, clock or SystemClock()
 
@@ -149,7 +150,7 @@ class EmbeddedServer:
         if not self._listen:
             return None
         host, port = self._listen
-        return listening.Opening(host, port, certificate_of(self._store, host) if self._is_tls else None)
+        return listening.Opening(self._project, host, port, certificate_of(self._store, host) if self._is_tls else None)
 
     def leave(self) -> bool:
         """Turn the server off if nobody else uses it and it is not pinned; whether it was turned off.
