@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import redis
 
 # Beside what scripts call, which a server allows to nobody who may not do it without them.
-_CONNECTING = ("auth", "hello", "ping", "quit", "select", "client|setname", "info", "subscribe", "unsubscribe")
+_CONNECTING = ("auth", "hello", "ping", "select", "client|setname", "info", "subscribe", "unsubscribe")
 _SCRIPTS = ("eval", "evalsha", "script|load")
 _READING = (
     *("get", "mget", "exists", "hget", "hmget", "hgetall", "hexists", "hscan", "smembers", "lrange", "time"),
@@ -84,7 +84,15 @@ def _account(project: str, secret: str) -> list[str]:
     """Name and rules of the workers' account, as ACL SETUSER has them."""
     keys = prefix(project)
     allowed = (f"+{command}" for command in sorted(worker_commands()))
-    return [worker_user(project), "on", f">{worker_password(secret, project)}", f"~{keys}*", f"&{keys}*", *allowed]
+    return [
+        worker_user(project),
+        "on",
+        f">{worker_password(secret, project)}",
+        f"~{keys}*",
+        "resetchannels",
+        f"&{keys}*",
+        *allowed,
+    ]
 
 
 def config_lines(opening: Opening | None, secret: str) -> list[str]:
