@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 from distcomp.cli.wishing import until_s
-from distcomp.worker.leaving import leaving_times_s
+from distcomp.packing import leaving_times_s
 
 NOW = datetime.datetime(2026, 11, 22, 17, 0, tzinfo=datetime.UTC)
 

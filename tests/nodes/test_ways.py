@@ -1,0 +1,48 @@
+"""Ways to nodes and to the store as users have them: jump hosts, and a store of their own."""
+
+from __future__ import annotations
+
+from tests.nodes.conftest import FOLDER, User
+from tests.support.cluster.field import PASSWORD, PORT, Store
+from tests.support.waiting import wait_until
+
+JUMP = "Host node2 node3\n  ProxyJump node1\n"
+
+
+def test_nodes_behind_a_jump_host_of_the_users_configuration(user: User) -> None:
+    """Packets from the user's host reach them by no other way, and theirs do not reach it."""
+    user.home.put("/root/.ssh/config", JUMP, mode=0o600)
+    for node in ("node2", "node3"):
+        user.cluster[node].fault("part", "node0")
+    user.write("hosts.txt", "node[2-3]\n")
+    user.tasks(*(f"hostname; sleep 0.3; echo {number}" for number in range(12)))
+
+    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt")
+
+    assert "12 finished" in done.stdout
+    assert set(user.ran_on()) == {"node2", "node3"}
+    (task, *_) = [row["task_id"] for row in user.json("tasks")]
+    assert user.distcomp("logs", task).stdout.startswith("node")
+    user.home.run("rm", "/root/.ssh/config")
+    assert [user.left_on(node) for node in user.nodes] == [[], [], []]
+
+
+def test_a_store_of_the_users_own_is_reached_by_nodes_themselves(user: User) -> None:
+    """A server on node3, with a password in a file: no way through ssh is held, and the nodes get the password."""
+    Store(user.cluster["node3"], "everysec").close()
+    user.home.put(f"{FOLDER}/password", PASSWORD, mode=0o600)
+    user.write("distcomp.toml", f'store = "redis://node3:{PORT}/?password_file={FOLDER}/password"\n')
+    user.write("hosts.txt", "node[1-2]\n")
+    user.tasks(*(f"until test -e {FOLDER}/go; do sleep 0.1; done; echo {number}" for number in range(6)))
+    user.start("run", "tasks.txt", "--hosts", "hosts.txt", "--max-tasks", "3")
+    workers = user.nodes[:2]
+    wait_until(lambda: all(node.processes("until test") for node in workers), "both nodes are at work")
+
+    assert user.home.processes(" -R ") == {}
+    assert user.home.processes("distcomp-store") == {}
+    for node in (user.home, *workers):
+        assert PASSWORD not in node.run("sh", "-c", "cat /proc/[0-9]*/cmdline").stdout
+        node.run("touch", f"{FOLDER}/go")
+
+    wait_until(lambda: "6 finished" in user.said(), "the run ends")
+    assert [user.left_on(node) for node in workers] == [[], []]
