@@ -62,6 +62,7 @@ class Attending:
         finally:
             self._fleet.close()
             self._write()
+            self._forget_those_that_left()
 
     def _apply(self) -> bool:
         """Begin what is newly wanted; whether a node is wanted to work, or has yet to be told."""
@@ -81,7 +82,19 @@ class Attending:
                 self._fleet.end([known[name]], drain=want.what == "drain")
         if new:
             self._is_changed = True
-        return any(want.what == "work" for want in wanted.wants.values())
+        return any(want.what == "work" and not self._has_left(name) for name, want in wanted.wants.items())
+
+    def _has_left(self, name: str) -> bool:
+        """Whether the node's worker has ended as its time was over."""
+        ended = (str(host) for host, standing in self._fleet.standings().items() if standing.phase is Phase.ENDED)
+        return name in ended and self._applied[name].what == "work"
+
+    def _forget_those_that_left(self) -> None:
+        """The next `nodes start` is not for them, unless it names them."""
+        wants, hosts = self._record.wanted().wants, self._record.hosts().values()
+        left = [h for h in hosts if self._has_left(str(h)) and wants[str(h)] == self._applied[str(h)]]
+        if left:
+            self._record.want(left, "stop")
 
     def _plan(self, wishes: WishRecord | None) -> Plan:
         wished = wishes_of(wishes) if wishes else Wishes(str(self._project.folder.project))

@@ -49,7 +49,7 @@ def labour_of(
         say("the workers that `distcomp nodes start` started do the work")
         if idle:
             say(f"  {fold(idle)} not among them: distcomp nodes start --hosts FILE")
-        yield Elsewhere()
+        yield Elsewhere(record)
         wished = record.wanted().wishes
         if wished is not None and wished.send:
             with _ssh_of(project) as ssh:
@@ -169,8 +169,15 @@ def left_out_lines(standings: Mapping[Host, Standing]) -> Iterator[str]:
 class Elsewhere:
     """Workers that others have started, and end."""
 
+    def __init__(self, record: NodesRecord) -> None:
+        self._record = record
+
     def look(self) -> None:
         """They are seen to."""
+
+    def has_left(self) -> bool:
+        """Whether nobody sees to any node: all have left, or were told to."""
+        return not self._record.attended_by()
 
     def is_alive(self) -> bool:
         """None of them is ours to wait for."""
@@ -188,7 +195,18 @@ class Hosted:
         self._ends = 0
 
     def look(self) -> None:
-        """Nothing to do: each node has somebody who attends to it."""
+        """See that any node works, or may again: each has somebody who attends to it. NoNode: none does."""
+        if {standing.phase for standing in self._fleet.standings().values()} == {"left out"}:
+            raise NoNode(
+                "No node works any more.",
+                unchanged="What they did not do stays in the queue.",
+                next_step="`distcomp nodes logs NODE` shows what a worker said last. The same command goes on.",
+            )
+
+    def has_left(self) -> bool:
+        """Whether all that could work have left, as their time was over."""
+        phases = {standing.phase for standing in self._fleet.standings().values()}
+        return not self._ends and phases <= {"ended", "left out"}
 
     def is_alive(self) -> bool:
         """Whether a worker still runs, or may."""

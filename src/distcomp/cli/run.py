@@ -53,6 +53,9 @@ class Labour(Protocol):
     def is_alive(self) -> bool:
         """Whether it, or a part of it, runs."""
 
+    def has_left(self) -> bool:
+        """Whether it has ended because its time was over."""
+
     def stop(self) -> None:
         """Tell it to end: the first time when what runs has ended, after that at once."""
 
@@ -137,6 +140,7 @@ class Run:
         self._totals_at_s = self._stuck_at_s = 0.0
         self._beyond = 0
         self._stuck: tuple[Need, ...] = ()
+        self._is_time_over = False
         self._told: set[str] = set()
 
     def until_done(self) -> Summary:
@@ -154,7 +158,8 @@ class Run:
         if not progress.left:
             self._stuck = ()
         attempts, spent_s, use = changed_since(before, self._client.status(before.at_ms))
-        outcome, exit_code = outcome_of(progress.counts, is_interrupted=self._interrupts > 0)
+        why = "interrupted" if self._interrupts else "time over" if self._is_time_over else "stuck"
+        outcome, exit_code = outcome_of(progress.counts, why)
         failed = progress.counts[State.FAILED]
         return Summary(
             outcome=outcome,
@@ -211,6 +216,9 @@ class Run:
             if self._interrupts and not worker.is_alive():
                 return
             worker.look()
+            if worker.has_left():
+                self._is_time_over = True
+                return
             if self._is_stuck(progress):
                 return
 

@@ -25,8 +25,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a run.
 
     Args:
-        outcome: "finished" (all tasks have), "failed" or "cancelled" (all have ended, and some so), "interrupted", or
-            "stuck" (no node can run what is left). Only "finished" comes with exit code 0.
+        outcome: "finished" (all tasks have), "failed" or "cancelled" (all have ended, and some so), "interrupted",
+            "time over" (the nodes have left) or "stuck" (no node can run what is left). Only "finished" comes with exit
+            code 0.
         submitted: what was added, if anything was.
         counts: the tasks by state, now.
         failures: the failed ones in groups; the most frequent first.
@@ -50,10 +51,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int
 
 
-def outcome_of(counts: Mapping[State, int], *, is_interrupted: bool) -> tuple[str, int]:
+def outcome_of(counts: Mapping[State, int], why_unfinished: str) -> tuple[str, int]:
     """A run's outcome, as in Summary, and its exit code: 0 finished, 130 interrupted, else 1."""
     if counts[State.TODO] or counts[State.RUNNING]:
-        return ("interrupted", 130) if is_interrupted else ("stuck", 1)
+        return why_unfinished, 130 if why_unfinished == "interrupted" else 1
     if counts[State.FAILED]:
         return "failed", 1
     return ("cancelled", 1) if counts[State.CANCELLED] else ("finished", 0)
@@ -94,6 +95,8 @@ def lines(summary: Summary) -> Iterator[str]:
     yield from (paint(f"  {need_line(need)}", "red") for need in summary.too_large)
     facts = (use_line(summary.use), waste_line(summary.attempts, summary.spent_s))
     yield from (f"  {line}" for line in facts if line)
+    if summary.outcome == "time over":
+        yield "the nodes have left, as their time is over: the same command goes on from here"
     if summary.outcome == "interrupted":
         yield "interrupted: the same command goes on from here"
     elif counts[State.FINISHED]:

@@ -94,6 +94,10 @@ class WorkerChild:
         """Whether it runs."""
         return self._process is not None and self._process.poll() is None
 
+    def has_left(self) -> bool:
+        """It is nowhere that is lent for a time."""
+        return False
+
     def stop(self) -> None:
         """Tell it to end: the first time when what runs has ended, after that at once."""
         self._signals += 1

@@ -6,9 +6,11 @@ trouble is another's.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -86,6 +88,7 @@ class Attendant(threading.Thread):
         self._facts: Facts | None = None
         self._starts, self._is_ending = starts, not starts
         self._has_worked = False
+        self._drains_at_s = math.inf
         self._ends = 0
         self._retry_s = RETRY_FIRST_S
         self._starting = threading.Lock()
@@ -98,6 +101,11 @@ class Attendant(threading.Thread):
             try:
                 self._attend()
             except HostTrouble as trouble:
+                if self._is_time_over(trouble):
+                    self._clean_up()
+                    self._become(Standing(Phase.ENDED, "" if isinstance(trouble, WorkerEnded) else trouble.what))
+                    self._is_known.set()
+                    return
                 self._ends += isinstance(trouble, WorkerEnded)
                 # What never worked is said and left alone; what did work is tried again for as long as we are here.
                 is_hopeless = not self._has_worked or self._ends == MOST_ENDS
@@ -109,6 +117,17 @@ class Attendant(threading.Thread):
                     return
                 self._is_let_go.wait(self._retry_s * random.uniform(0.5, 1))  # noqa: S311  spreads them, no secret
                 self._retry_s = min(RETRY_CAP_S, self._retry_s * 2)
+
+    def _is_time_over(self, trouble: HostTrouble) -> bool:
+        """Whether the worker has left as it was to, or must have, seen or unseen."""
+        now_s, until_s = self._readying.now_s(), self._readying.plan.wishes.until_s or math.inf
+        return now_s >= until_s or (isinstance(trouble, WorkerEnded) and now_s >= self._drains_at_s)
+
+    def _clean_up(self) -> None:
+        if self._facts is not None:
+            with suppress(HostTrouble):
+                ask = {"drain": False, "patience_s": STOP_PATIENCE_S}
+                self._readying.call(self.host, self._facts, "stop", ask, timeout_s=STOP_PATIENCE_S + STEP_S)
 
     def _attend(self) -> None:
         """From a look at the node until the trouble that is raised, or until we are let go."""
@@ -146,6 +165,7 @@ class Attendant(threading.Thread):
         with self._starting:
             if self._is_ending:
                 return
+            self._drains_at_s = self._readying.drains_at_s()
             ask = {
                 "program": ready.program,
                 "options": self._readying.worker_options(),
@@ -163,7 +183,7 @@ class Attendant(threading.Thread):
                 self._readying.ssh.abort(self.host)
         self._is_known.wait(KNOWN_PATIENCE_S)
         facts = self._facts
-        if facts is None or self.standing.phase is Phase.LEFT_OUT:
+        if facts is None or self.standing.phase in (Phase.LEFT_OUT, Phase.ENDED):
             return
         self._become(Standing(Phase.ENDING))
         ask = {"drain": drain, "patience_s": None if drain else STOP_PATIENCE_S}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from distcomp.nodes.installing import Bundles, Facts, Installed, install, look
 from distcomp.nodes.plan import DIRECTORY, Plan
 from distcomp.nodes.sending import send
 from distcomp.nodes.ssh import HostTrouble, Ssh
+from distcomp.packing import leaving_times_s
 
 STEP_S = 60.0
 SETUP_S = 3600.0
@@ -129,10 +131,19 @@ class Readying:
         ask = {"settings": self.plan.settings, "password": self.plan.password, "files": dict(self.plan.files)}
         return str(self.call(host, facts, "prepare", ask)["sockets"])
 
+    def now_s(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock.now_ms() / 1000
+
     def worker_options(self) -> list[str]:
         """What the worker is started with, now."""
         until_s = self.plan.wishes.until_s
-        return ["--until", f"{max(1.0, until_s - self._clock.now_ms() / 1000):.0f}s"] if until_s else []
+        return ["--until", f"{max(1.0, until_s - self.now_s()):.0f}s"] if until_s else []
+
+    def drains_at_s(self) -> float:
+        """When a worker that is started now will start nothing more, in seconds since the epoch; else infinite."""
+        until_s, now_s = self.plan.wishes.until_s, self.now_s()
+        return now_s + leaving_times_s(max(0.0, until_s - now_s))[0] if until_s else math.inf
 
     def agree(self, host: Host, facts: Facts) -> None:
         """Wait for the other nodes. HostTrouble: this one fails at what it must be able to do, or is unlike them."""

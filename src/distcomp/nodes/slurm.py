@@ -93,6 +93,10 @@ class SlurmArray:
                 next_step=f"Their logs: {self._log}. The same command goes on.",
             )
 
+    def has_left(self) -> bool:
+        """`look` tells of it."""
+        return False
+
     def is_alive(self) -> bool:
         """Whether an element waits or runs."""
         self._look(END_LOOK_S if self._stops else LOOK_S)

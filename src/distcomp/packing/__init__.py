@@ -19,6 +19,7 @@ from distcomp.packing.growth import (
     trend_bytes_per_s,
     trend_horizon_s,
 )
+from distcomp.packing.leaving import leaving_times_s
 from distcomp.packing.retry import (
     Done,
     GiveUp,
@@ -52,6 +53,7 @@ __all__ = [
     "growth_bytes",
     "is_kernel_oom",
     "is_starving",
+    "leaving_times_s",
     "line_bytes",
     "look_interval_s",
     "may_make_room",
