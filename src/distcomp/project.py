@@ -17,7 +17,7 @@ from distcomp.config import Loaded, SettingsWatcher, load
 from distcomp.errors import BadSetting, StoreUnavailable
 from distcomp.settings import BY_NAME, Settings
 from distcomp.statefolder import NAME as FOLDER_NAME
-from distcomp.statefolder import StateFolder, find_state_folder, open_existing, open_or_create
+from distcomp.statefolder import StateFolder, find_state_folder, open_existing, open_or_create, removed
 
 if TYPE_CHECKING:
     import redis
@@ -56,6 +56,7 @@ class Project:
         self._clients: weakref.WeakSet[redis.Redis] = weakref.WeakSet()
         self._stores: weakref.WeakSet[Store] = weakref.WeakSet()
         self._is_made = True
+        self._identity = self._look_for_folder()
         self._has_connected = self._is_checked = self._is_closed = False
 
     @classmethod
@@ -89,7 +90,24 @@ class Project:
         """See that the state folder is there. StateFolderError: it cannot be made."""
         if not self._is_made:
             open_or_create(self.folder.project)
-            self._is_made = True
+            self._is_made, self._identity = True, self._look_for_folder()
+
+    def check_there(self) -> None:
+        """See that the state folder is still the one that was opened, for who uses it for long.
+
+        Raises:
+            StateFolderError: it was removed.
+        """
+        if self._is_made and self._identity != self._look_for_folder():
+            raise removed(self.folder.path)
+
+    def _look_for_folder(self) -> tuple[int, int] | None:
+        """Which folder it is; None: there is none."""
+        try:
+            found = self.folder.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     @property
     def name(self) -> str:
@@ -117,10 +135,12 @@ class Project:
         Raises:
             StoreUnavailable: no answer.
             StoreRefused: it will not serve us, or no server can be started.
+            StateFolderError: the folder was removed, or cannot be used.
         """
         if self._is_closed:
             raise StoreUnavailable("The project was closed.")
         self.make()
+        self.check_there()
         client = self.server.connect(self._on_loading) if self.server else self._connect()
         self._has_connected = True
         self._clients.add(client)

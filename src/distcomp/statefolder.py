@@ -135,6 +135,15 @@ class StateFolder:
         return secret
 
 
+def removed(path: Path) -> StateFolderError:
+    """The error for a state folder that was there a moment ago."""
+    return StateFolderError(
+        f"{path} was removed while it was in use.",
+        unchanged="Its tasks and results are gone with it, and what ran was ended.",
+        next_step="The same command begins anew.",
+    )
+
+
 _MOVE_AWAY = f"Move the {NAME} folder away to start afresh, or bring it back from a backup."
 
 

@@ -215,6 +215,7 @@ class Run:
             self._show(progress)
             if self._interrupts and not worker.is_alive():
                 return
+            self._client.project.check_there()
             worker.look()
             if worker.has_left():
                 self._is_time_over = True

@@ -42,7 +42,8 @@ class WorkerChild:
 
     def _start(self) -> None:
         self._started_s = self._clock.monotonic_s()
-        self._log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Not the folders above: where they are gone, the project was removed.
+        self._log_file.parent.mkdir(mode=0o700, exist_ok=True)
         _rotate(self._log_file)
         # -P: a file of the user's, in this directory, must not stand in for a module.
         command = [sys.executable, "-P", "-m", "distcomp", "worker", "--wait", "--leash", str(self._leash)]

@@ -157,6 +157,8 @@ class EmbeddedServer:
 
         Close your own clients first. Never fails: there is nothing more to do for one who goes.
         """
+        if not self._store.is_dir():
+            return server_process.end_orphans(self._store, self._wait_until)
         with suppress(StateFolderError, StoreUnavailable, StoreRefused), self._lock():
             if self._is_pinned():
                 return False
@@ -263,6 +265,7 @@ class EmbeddedServer:
     def _spawn(self, record: ServerRecord | None) -> ServerRecord:
         if record is not None:
             self._check_place(record)
+        server_process.end_orphans(self._store, self._wait_until)
         opening = self._opening()
         is_tls = opening is not None and opening.certificate is not None
         binary = inspect_binary(self._binary) if self._binary else find_binary(with_tls=is_tls)

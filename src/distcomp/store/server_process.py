@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from distcomp.errors import StateFolderError, StoreRefused
@@ -74,10 +75,7 @@ def is_alive(record: ServerRecord, store: Path) -> bool:
     Only of use in the realm that the record is from.
     """
     try:
-        fields = Path(f"/proc/{record.pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2]
-        if fields.split()[0] in "ZX":
-            return False
-        return Path(f"/proc/{record.pid}/cwd").samefile(store)
+        return _runs(record.pid) and Path(f"/proc/{record.pid}/cwd").samefile(store)
     except PermissionError:
         # Another user's: root's, if the store is started that way in our folder; or any process with a used pid.
         return "server" in _command_name(record.pid)
@@ -85,10 +83,49 @@ def is_alive(record: ServerRecord, store: Path) -> bool:
         return False
 
 
+def _runs(pid: int) -> bool:
+    """Whether there is such a process, not waiting for its parent to notice its end."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2]
+        return fields.split()[0] not in "ZX"
+    return False
+
+
 def _command_name(pid: int) -> str:
     with suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text(encoding="ascii", errors="replace")
     return ""
+
+
+def end_orphans(store: Path, wait_until: Callable[[Callable[[], bool], float], bool]) -> bool:
+    """End servers of this user whose folder was here and was removed: nobody can reach their data. Whether there were.
+
+    Args:
+        store: the folder, be it there or not.
+        wait_until: as for `kill`.
+    """
+    where = f"{os.path.realpath(store)} (deleted)"
+    found = False
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if not entry.name.isdigit() or os.readlink(entry / "cwd") != where:  # noqa: PTH115
+                continue
+            if "server" in _command_name(pid := int(entry.name)):
+                _end(pid, partial(_runs, pid), wait_until)
+                found = True
+    return found
+
+
+def _end(pid: int, lives: Callable[[], bool], wait_until: Callable[[Callable[[], bool], float], bool]) -> None:
+    """TERM, which writes everything to disk; then KILL, should it not listen."""
+    for number, patience_s in ((signal.SIGTERM, 30.0), (signal.SIGKILL, 10.0)):
+        if not lives():
+            return
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+            os.kill(pid, signal.SIGCONT)  # a stopped process would not hear it
+        if wait_until(lambda: not lives(), patience_s):
+            return
 
 
 def runs_elsewhere(record: ServerRecord, store: Path) -> bool:
@@ -227,18 +264,11 @@ def last_words(store: Path) -> str:
 
 
 def kill(record: ServerRecord, store: Path, wait_until: Callable[[Callable[[], bool], float], bool]) -> None:
-    """TERM, which writes everything to disk; then KILL, should it not listen.
+    """End a server.
 
     Args:
         record: of this realm.
         store: its folder; a process that is not its server is left alone.
         wait_until: waits for a condition, at most so many seconds; whether it came true.
     """
-    for number, patience_s in ((signal.SIGTERM, 30.0), (signal.SIGKILL, 10.0)):
-        if not is_alive(record, store):
-            return
-        with suppress(ProcessLookupError):
-            os.kill(record.pid, number)
-            os.kill(record.pid, signal.SIGCONT)  # a stopped process would not hear it
-        if wait_until(lambda: not is_alive(record, store), patience_s):
-            return
+    _end(record.pid, lambda: is_alive(record, store), wait_until)

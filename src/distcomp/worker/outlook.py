@@ -17,6 +17,7 @@ from distcomp.memory import NodeMemoryReader
 from distcomp.model import NodeMemory, NodeRoom
 from distcomp.runner.attempt import RunningAttempt
 from distcomp.runner.limits import KeepOutput, RunnerLimits
+from distcomp.statefolder import removed
 from distcomp.store.reading import WorkerFacts
 from distcomp.units import format_bytes
 from distcomp.worker.node import BusyCores, free_disk_bytes, usable_cores
@@ -53,7 +54,11 @@ class Outlook:
         self._read_memory()
 
     def look(self, running: Sequence[RunningAttempt]) -> None:
-        """Read the memory and the cores anew; and once a second, the settings and the disk."""
+        """Read the memory and the cores anew; and once a second, the settings and the disk.
+
+        Raises:
+            StateFolderError: the folder was removed.
+        """
         now_s = self._clock.monotonic_s()
         if now_s >= self._check_at_s:
             self._check_at_s = now_s + CHECK_S
@@ -171,7 +176,10 @@ class Outlook:
         self.memory = node
 
     def _check_disk(self) -> None:
-        free_bytes = free_disk_bytes(self._folder)
+        try:
+            free_bytes = free_disk_bytes(self._folder)
+        except FileNotFoundError as error:
+            raise removed(self._folder) from error
         least_bytes = self.settings.min_free_disk_bytes
         trouble = ""
         if free_bytes < least_bytes:
