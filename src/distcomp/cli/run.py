@@ -210,6 +210,11 @@ class Run:
 
     def _watch(self, worker: Labour) -> None:
         """Until the jobs have ended, or no node can run the rest, or the worker was told to end and has ended."""
+        self._watch_progress(worker)
+        with suppress(StoreUnavailable):  # what happened since the last look
+            self._look_at_workers(self._client.workers())
+
+    def _watch_progress(self, worker: Labour) -> None:
         for progress in self._progress():
             self._heed(worker, progress.counts[State.RUNNING])
             self._show(progress)

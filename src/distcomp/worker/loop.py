@@ -214,6 +214,7 @@ class Worker:
         failed = self._streak.failed
         if self._streak.is_long(self._outlook.settings.quarantine_after):
             reason = f"{len(failed)} attempts in a row failed here, while other nodes did better"
+            reason += f"; the last: {self._streak.last_words}"
             node, span_s = self._outlook.node, self._streak.lasts_s
             self._courier.report(Suspect("", 0, node, node, reason, span_s, tuple(failed)))
 

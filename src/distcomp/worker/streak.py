@@ -7,6 +7,7 @@ from collections.abc import Callable
 from distcomp.model import Cause, Outcome
 
 MOST_KEPT = 10_000
+WORDS_SHOWN = 200
 QUIET_S = 30.0
 """Failures so far apart are no streak: the node may have been mended meanwhile."""
 
@@ -16,6 +17,8 @@ class Streak:
 
     Args:
         now_s: a monotonic clock.
+
+    `failed` are the tasks of the streak, `last_words` why the last of them failed.
     """
 
     def __init__(self, now_s: Callable[[], float]) -> None:
@@ -23,6 +26,7 @@ class Streak:
         self._began_s = self._failed_s = now_s()
         self._finished_s: float | None = None
         self.failed: list[str] = []
+        self.last_words = ""
 
     def note(self, task_id: str, outcome: Outcome) -> None:
         """An attempt has ended."""
@@ -35,6 +39,8 @@ class Streak:
                 self.failed.clear()
                 self._began_s = now_s
             self._failed_s = now_s
+            said = outcome.stderr_tail.strip().splitlines()[-1:]
+            self.last_words = ": ".join([outcome.reason, *said])[:WORDS_SHOWN]
             if len(self.failed) < MOST_KEPT:
                 self.failed.append(task_id)
 
