@@ -45,11 +45,3 @@ def test_a_pause_ends_the_row(clock: Clock) -> None:
     clock.now_s += QUIET_S + 1
     streak.note("b", outcome(Cause.EXIT))
     assert (streak.failed, streak.lasts_s) == (["b"], 0)
-
-
-def test_it_knows_when_something_last_succeeded(clock: Clock) -> None:
-    streak = Streak(clock)
-    assert streak.last_finish_ago_s == -1
-    streak.note("a", outcome(Cause.FINISHED))
-    clock.now_s += 2
-    assert streak.last_finish_ago_s == 2

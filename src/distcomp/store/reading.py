@@ -26,8 +26,6 @@ class WorkerFacts(msgspec.Struct, frozen=True):
         room_memory_bytes, room_cores: for tasks of known need.
         why_short: what becomes of the memory, for people.
         why_full: why it starts nothing, not even a task of unknown need; "" when it does.
-        failures_in_a_row: attempts that failed by their exit with no success between them.
-        last_finish_ago_s: since an attempt has succeeded; -1: none has.
     """
 
     node: str
@@ -47,8 +45,6 @@ class WorkerFacts(msgspec.Struct, frozen=True):
     room_cores: float = 0
     why_short: str = ""
     why_full: str = ""
-    failures_in_a_row: int = 0
-    last_finish_ago_s: float = -1
 
 
 @dataclass(frozen=True, slots=True)

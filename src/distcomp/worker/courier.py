@@ -114,10 +114,13 @@ class Courier:
 
     def ring(self, word: bytes = b"") -> None:
         """There may be work: ask again. From any thread. `word` is what the store published."""
+        what, *names = word.split(b"\n")
+        if what == REVOKED and self._name.worker.encode() not in names:
+            return
         with self._changed:
             self._is_dry = False
             self._rings += 1
-            if word == REVOKED:
+            if what == REVOKED:
                 self._renew_at_s = 0.0
             self._changed.notify()
 

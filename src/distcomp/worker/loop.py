@@ -234,7 +234,6 @@ class Worker:
                 is_draining=self._stop is not Stop.NOT,
                 room=packing.room(use, loads, limits),
                 why=(packing.memory_text(use, loads, limits), packing.obstacle(use, loads, limits, 0)),
-                streak=self._streak,
             ),
             self._outlook.meter.use,
         )

@@ -21,7 +21,6 @@ from distcomp.statefolder import removed
 from distcomp.store.reading import WorkerFacts
 from distcomp.units import format_bytes
 from distcomp.worker.node import BusyCores, free_disk_bytes, usable_cores
-from distcomp.worker.streak import Streak
 from distcomp.worker.usemeter import UseMeter
 
 log = logging.getLogger(__name__)
@@ -119,13 +118,11 @@ class Outlook:
         is_draining: bool,
         room: NodeRoom = NO_ROOM,
         why: Sequence[str] = ("", ""),
-        streak: Streak | None = None,
     ) -> bytes:
         """What the worker says of itself: JSON of WorkerFacts.
 
         Args:
             why: memory is short, and nothing starts, if so.
-            streak: how attempts end here.
         """
         return msgspec.json.encode(
             WorkerFacts(
@@ -146,8 +143,6 @@ class Outlook:
                 room_cores=round(room.cores, 3),
                 why_short=why[0],
                 why_full=why[1],
-                failures_in_a_row=len(streak.failed) if streak else 0,
-                last_finish_ago_s=streak.last_finish_ago_s if streak else -1,
             )
         )
 

@@ -24,14 +24,12 @@ class Streak:
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
         self._began_s = self._failed_s = now_s()
-        self._finished_s: float | None = None
         self.failed: list[str] = []
         self.last_words = ""
 
     def note(self, task_id: str, outcome: Outcome) -> None:
         """An attempt has ended."""
         if outcome.cause is Cause.FINISHED:
-            self._finished_s = self._now_s()
             self.failed.clear()
         elif outcome.cause is Cause.EXIT:
             now_s = self._now_s()
@@ -52,8 +50,3 @@ class Streak:
     def lasts_s(self) -> float:
         """How long ago the first of the failures was."""
         return self._now_s() - self._began_s
-
-    @property
-    def last_finish_ago_s(self) -> float:
-        """How long ago an attempt has succeeded here; -1: none has."""
-        return -1.0 if self._finished_s is None else round(self._now_s() - self._finished_s, 3)

@@ -104,7 +104,46 @@ local function write_counters(event, number)
   if number > 0 then call('XADD', key.events, 'MAXLEN', '~', 4096, '*', 'event', event, 'tasks', number) end
 end
 
-local function wake_workers() call('PUBLISH', key.wake_channel, 'work') end
+-- There is work. It costs a message to each worker and a claim of each that has room, so where they are many it is said
+-- seldom: no more often than every RING_MS for each. Who has room asks with its next heartbeat anyway, and the more they
+-- are, the sooner one of them does.
+local FEW_WORKERS, RING_MS = 50, 1
+local function wake_workers()
+  local workers = call('ZCARD', key.leases)
+  if workers > FEW_WORKERS then
+    local now, last = now_ms(), tonumber(call('GET', key.rung_at) or 0)
+    if now >= last and now - last < workers * RING_MS then return end
+    call('SET', key.rung_at, text(now))
+  end
+  call('PUBLISH', key.wake_channel, 'work')
+end
+
+local nodes_seen, workers_seen = {}, 0
+-- A node with a live worker that is given tasks, and not one of the barred (a set); nil if there is none. Looks at no
+-- more workers than it takes to find one, and at each once in a script.
+local function find_node(now, barred)
+  for _, node in ipairs(nodes_seen) do
+    if not barred[node] then return node end
+  end
+  while true do
+    local page = call('ZREVRANGEBYSCORE', key.leases, '+inf', text(now), 'LIMIT', workers_seen, 10)
+    local found = nil
+    for _, worker in ipairs(page) do
+      workers_seen = workers_seen + 1
+      local facts = call('HEXISTS', key.quarantined, worker) == 0 and call('HGET', key.workers, worker)
+      if facts then
+        local node = cjson.decode(facts).node
+        nodes_seen[#nodes_seen + 1] = node
+        if not barred[node] then found = node end
+      end
+    end
+    if found or #page == 0 then return found end
+  end
+end
+
+-- Workers whose last attempt that came to an end of its own succeeded, by when: what `quarantine` compares with.
+local function note_success(worker, now) call('ZADD', key.thriving, text(now), worker) end
+local function note_failure(worker) call('ZREM', key.thriving, worker) end
 
 -- Put a task that was tried before, or came back, into its queue.
 local function enqueue_single(id, header, index, tries)

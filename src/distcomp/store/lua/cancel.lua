@@ -3,7 +3,7 @@
 -- KEYS  1 prefix
 -- ARGV  task ids
 -- Returns a word per task: 'ok', 'unknown', or the state it ended in before ('finished', 'failed', 'cancelled').
-local replies, cancelled, revoked = {}, 0, false
+local replies, cancelled, revoked = {}, 0, {}
 
 local function cancel(id)
   local entry = call('HGET', key.tasks, id)
@@ -20,7 +20,7 @@ local function cancel(id)
     local token, attempt = unpack_struct(RUNNING, entry, 8)
     -- With the token: the worker may have claimed the task anew by the time that it hears of this.
     call('SADD', key.revoked .. worker, id .. pack('>I8', token))
-    revoked = true
+    revoked[worker] = true
     tries.attempts = attempt
     call('HSET', key.tries, id, cjson.encode(tries))
   else
@@ -44,5 +44,8 @@ for i, id in ipairs(ARGV) do
   if replies[i] == 'ok' then cancelled = cancelled + 1 end
 end
 write_counters('cancelled', cancelled)
-if revoked then call('PUBLISH', key.wake_channel, 'revoked') end
+-- Those it concerns, by name: nobody else needs to ask.
+local names = {}
+for worker in pairs(revoked) do names[#names + 1] = worker end
+if #names > 0 then call('PUBLISH', key.wake_channel, 'revoked\n' .. table.concat(names, '\n')) end
 return replies

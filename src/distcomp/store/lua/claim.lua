@@ -95,18 +95,9 @@ local function take(class, id, header, place, tries_raw)
 end
 
 local has_other_node, shunned_until
--- Is there a live worker on another node that is given tasks? Looked up once, and only if it matters.
+-- Looked up once, and only if it matters.
 local function is_other_node_there()
-  if has_other_node == nil then
-    has_other_node = false
-    for _, other in ipairs(call('ZRANGEBYSCORE', key.leases, text(now), '+inf')) do
-      local facts = other ~= worker and call('HEXISTS', key.quarantined, other) == 0 and call('HGET', key.workers, other)
-      if facts and cjson.decode(facts).node ~= node then
-        has_other_node = true
-        break
-      end
-    end
-  end
+  if has_other_node == nil then has_other_node = find_node(now, { [node] = true }) ~= nil end
   return has_other_node
 end
 

@@ -3,7 +3,7 @@
 -- KEYS  1 prefix
 -- ARGV  for each task: id, lease token, cause, wall time (ms), CPU time (ms), outcome (msgpack)
 -- Returns a word per task: 'ok', or 'lease_lost' when another owns the task by now; then nothing is written about it.
-local replies, ended = {}, 0
+local replies, ended, failed_on = {}, 0, {}
 for at = 1, #ARGV, 6 do
   local id = ARGV[at]
   local attempt = owned(call('HGET', key.tasks, id), ARGV[at + 1])
@@ -15,10 +15,12 @@ for at = 1, #ARGV, 6 do
     add_stat('attempts:' .. ARGV[at + 2], 1)
     add_stat('wall_ms:' .. ARGV[at + 2], tonumber(ARGV[at + 3]))
     add_stat('cpu_ms:' .. ARGV[at + 2], tonumber(ARGV[at + 4]))
+    if ARGV[at + 2] == 'exit' then failed_on[attempt.worker] = true end
     count_end(now_ms())
     ended = ended + 1
   end
   replies[#replies + 1] = attempt and 'ok' or 'lease_lost'
 end
+for worker in pairs(failed_on) do note_failure(worker) end
 write_counters('failed', ended)
 return replies

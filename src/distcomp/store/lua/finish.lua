@@ -32,8 +32,12 @@ end
 
 if ended > 0 then
   call('HSET', key.tasks, unpack(fields))
-  for worker, done in pairs(removed) do call('SREM', key.held .. worker, unpack(done)) end
-  local span = key.rate .. text(math.floor(now_ms() / 1000))
+  local now = now_ms()
+  for worker, done in pairs(removed) do
+    call('SREM', key.held .. worker, unpack(done))
+    note_success(worker, now)
+  end
+  local span = key.rate .. text(math.floor(now / 1000))
   call('INCRBY', span, ended)
   call('EXPIRE', span, 120)
 end

@@ -11,14 +11,10 @@ local now, SHUN_MS = now_ms(), 30000
 local function has_another_node(away)
   local barred = {}
   for _, node in ipairs(away) do barred[node] = true end
-  for _, worker in ipairs(call('ZRANGEBYSCORE', key.leases, text(now), '+inf')) do
-    local facts = call('HGET', key.workers, worker)
-    local is_usable = facts and call('HEXISTS', key.quarantined, worker) == 0
-    if is_usable and not barred[cjson.decode(facts).node] then return true end
-  end
-  return false
+  return find_node(now, barred) ~= nil
 end
 
+local failed_on = {}
 local function settle(at)
   local id, cause, away = ARGV[at], ARGV[at + 2], ARGV[at + 7]
   local attempt = owned(call('HGET', key.tasks, id), ARGV[at + 1])
@@ -42,6 +38,7 @@ local function settle(at)
   remember_past(id, ARGV[at + 5])
   count_waiting(class_now(attempt.header, tries), 1)
   move_count(attempt.header.job, 'running', 'todo')
+  if cause == 'exit' then failed_on[attempt.worker] = true end
   add_stat('attempts:' .. cause, 1)
   add_stat('wall_ms:' .. cause, tonumber(ARGV[at + 3]))
   add_stat('cpu_ms:' .. cause, tonumber(ARGV[at + 4]))
@@ -54,6 +51,7 @@ for at = 1, #ARGV, 8 do
   if reply == 'ok' then delayed = delayed + 1 end
   replies[#replies + 1] = reply
 end
+for worker in pairs(failed_on) do note_failure(worker) end
 write_counters('delayed', delayed)
 -- The first to become due may be one of these: workers that wait set their timers anew.
 if delayed > 0 then wake_workers() end
