@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.support.cluster import Cluster
@@ -57,3 +59,23 @@ def test_more_workers_than_there_is_room_for_wait_and_it_is_said(field: Field) -
 def test_a_store_that_nodes_cannot_reach_is_refused(cluster: Cluster) -> None:
     done = cluster["node0"].run("distcomp", "run", "--slurm", "2", "--", "true", exit_code=2)
     assert "cannot reach this project's store" in done.stderr
+
+
+def test_the_projects_own_store_is_opened_to_the_workers(cluster: Cluster) -> None:
+    """They share the project's directory, as on a cluster's file system, and have an account of their own."""
+    start_slurm(cluster)
+    user, folder = cluster["node0"], "/shared/job"
+    user.run("rm", "-rf", folder)
+    user.put(f"{folder}/distcomp.toml", 'sbatch = "sbatch --cpus-per-task=1 --mem=150"\n')
+    user.put(f"{folder}/tasks.txt", "".join(f"shell:0:0:0:echo {n} > {n}.out; sleep 0.2\n" for n in range(30)))
+
+    done = user.run("distcomp", "-C", folder, "run", "tasks.txt", "--slurm", "2", "--listen", user.address)
+
+    assert "30 finished" in done.stdout
+    assert user.run("sh", "-c", f"cat {folder}/*.out | wc -l").stdout == "30\n"
+    assert user.run("squeue", "-h").stdout == ""
+    workers = {row["node"] for row in json.loads(user.run("distcomp", "-C", folder, "results", "--json").stdout)}
+    assert {worker.partition(".")[2] for worker in workers} == {"1", "2"}
+    assert user.run("stat", "-c", "%a", f"{folder}/.distcomp/slurm/password").stdout == "600\n"
+    secret = user.run("cat", f"{folder}/.distcomp/slurm/password").stdout
+    assert secret not in user.run("scontrol", "-d", "show", "job", exit_code=None).stdout

@@ -15,7 +15,7 @@
 #   hosts.sh fault KIND NODE ...  see faults.sh
 #
 # Environment, with defaults: CLUSTER_NAME=hosts   CLUSTER_BIND='' (directories, ':' between, that all nodes share with
-# this machine)   CLUSTER_MEMORY0=MEMORY (of node0)   CLUSTER_DISK=4G (sparse, per node)   CLUSTER_PATH (of ssh sessions)
+# this machine; besides, all share an empty /shared)   CLUSTER_MEMORY0=MEMORY (of node0)   CLUSTER_DISK=4G (sparse, per node)   CLUSTER_PATH (of ssh sessions)
 # CLUSTER_USER=user (a plain user on each node)   CLUSTER_PYTHON=python3
 set -u -o pipefail
 umask 022
@@ -172,7 +172,7 @@ do_up() { # N MEMORY
     [ "$(id -u)" = 0 ] || die "needs root"
     case $wanted in '' | *[!0-9]*) die "up N MEMORY" ;; esac
     do_down
-    mkdir -p "$DIR/nodes"
+    mkdir -p "$DIR/nodes" "$DIR/shared"
     trap 'status=$?; [ $status = 0 ] || { echo "hosts.sh: up failed, cleaning up" >&2; do_down; }' EXIT
     trap 'exit 130' INT TERM
     make_keys "$wanted" || die "keys"

@@ -61,6 +61,8 @@ share_folders() {
         mkdir -p "$root$shared"
         mount --rbind "$shared" "$root$shared"
     done
+    mkdir -p "$root/shared"
+    mount --bind "$DIR/shared" "$root/shared"
 }
 
 name_node() {
