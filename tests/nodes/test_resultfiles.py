@@ -100,11 +100,20 @@ def test_files_that_changed_after_the_end_of_their_task_are_left_there_and_said(
 
 
 def test_with_a_shared_directory_nothing_is_copied(user: User) -> None:
-    """Here each node has the directory, so that what a task makes is where it belongs."""
-    user.tasks("echo 1 > x")
-    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", "--outputs", "x")
-    assert "1 finished" in done.stdout
+    """What a task makes is where it belongs already, and no node keeps a note of it."""
+    shared = "/shared/results"
+    user.home.run("rm", "-rf", shared)
+    user.home.put(f"{shared}/hosts.txt", "node[1-3]\n")
+    user.home.put(f"{shared}/tasks.txt", "".join(f"shell:0:0:0:hostname > out.{n}; sleep 0.2\n" for n in range(30)))
+
+    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", "--outputs", "out.*", folder=shared)
+
+    assert "30 finished" in done.stdout
     assert "collected" not in done.stderr
+    made = user.home.lines_of("sh", "-c", f"cat {shared}/out.*")
+    assert len(made) == 30
+    assert set(made) <= {"node1", "node2", "node3"}
+    assert not any(node.lines_of("find", "/root/.local", "-name", "made.jsonl") for node in user.nodes)
 
 
 def counts(user: User) -> dict[str, int]:

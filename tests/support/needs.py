@@ -10,6 +10,10 @@ import pytest
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+needs_moosefs = pytest.mark.skipif(
+    not all(shutil.which(name, path="/usr/bin:/usr/sbin") for name in ("mfsmaster", "mfschunkserver", "mfsmount")),
+    reason="needs MooseFS (Debian, Ubuntu: apt-get install moosefs-master moosefs-chunkserver moosefs-client)",
+)
 needs_slurm = pytest.mark.skipif(
     not all(shutil.which(name, path="/usr/bin:/usr/sbin") for name in ("sbatch", "slurmctld", "slurmd", "munged")),
     reason="needs Slurm (Debian, Ubuntu: apt-get install slurm-wlm munge)",

@@ -274,6 +274,7 @@ class Client:
     def explain(self, task: str) -> Explanation:
         """Why a task is where it is, with every attempt. NotFound, Ambiguous: as `find`."""
         from distcomp.api.explaining import explain
+        from distcomp.api.locality import with_files
 
         def ask(reading: Reading) -> Explanation:
             task_id = reading.find(task)
@@ -288,7 +289,7 @@ class Client:
                 sizes=reading.sizes(),
             )
 
-        return self._ask(ask)
+        return with_files(self._ask(ask), self.project.folder.cluster)
 
     def logs(
         self, task: str, stream: Stream = "stdout", *, attempt: int | None = None, follow: bool = False

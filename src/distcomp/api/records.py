@@ -21,6 +21,7 @@ __all__ = [
     "Changes",
     "Explanation",
     "FailureGroup",
+    "FilePlace",
     "Filter",
     "Hindrance",
     "Need",
@@ -127,6 +128,14 @@ class Hindrance(msgspec.Struct, frozen=True):
     why: str
 
 
+class FilePlace(msgspec.Struct, frozen=True):
+    """Where a file of a task lies: how many chunks it has, and how many of them each node."""
+
+    file: str
+    chunks: int
+    nodes: Mapping[str, int]
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Why a task is where it is.
 
@@ -140,6 +149,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         stderr_file: where its command sends its stderr, as far as can be seen; "" when to distcomp.
         due_in_s: until it may be tried again; None when it need not wait.
         hindrances: for a waiting task, what keeps it from each worker.
+        files: which nodes have the files that its command names; known on MooseFS only.
     """
 
     task: TaskView
@@ -152,6 +162,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     stderr_file: str
     due_in_s: float | None
     hindrances: tuple[Hindrance, ...]
+    files: tuple[FilePlace, ...] = ()
 
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from distcomp.cli.options import AsJson, TaskId
 from distcomp.cli.terminal import STATE_COLOURS, paint, printable
 
 if TYPE_CHECKING:
-    from distcomp.api import Explanation, TaskView
+    from distcomp.api import Explanation, FilePlace, TaskView
     from distcomp.model import Made, Outcome
 
 
@@ -87,6 +87,13 @@ def _made(made: Made | None) -> str:
     return f"{render.number_of(made.files, 'file')}, {render.size(made.size_bytes) or '0 B'}"
 
 
+def _place_cells(place: FilePlace) -> tuple[str, str, str]:
+    whole = [node for node, chunks in place.nodes.items() if chunks == place.chunks]
+    parts = [f"{node} ({chunks} of {place.chunks} chunks)" for node, chunks in place.nodes.items() if node not in whole]
+    where = ", ".join(whole + parts) or "no server that is up"
+    return printable(place.file), where, render.number_of(place.chunks, "chunk")
+
+
 def _explanation_lines(explanation: Explanation) -> Iterator[str]:
     task = explanation.task
     yield f"{paint(task.task_id, 'bold')}  {printable(task.command)}"
@@ -94,6 +101,9 @@ def _explanation_lines(explanation: Explanation) -> Iterator[str]:
     if explanation.needs_bytes:
         yield f"It is known or declared to need {render.size(explanation.needs_bytes)}."
     yield from attempt_lines(explanation)
+    if explanation.files:
+        yield ""
+        yield from render.table(("file", "on", ""), [_place_cells(place) for place in explanation.files])
     if explanation.hindrances:
         yield ""
         rows = [(hindrance.worker, hindrance.why) for hindrance in explanation.hindrances]

@@ -158,8 +158,8 @@ class Node:
 class Cluster:
     """Hosts that reach one another and nothing else. Made by `running_cluster`."""
 
-    def __init__(self, name: str, nodes: int) -> None:
-        self.name = name
+    def __init__(self, name: str, nodes: int, memory: str) -> None:
+        self.name, self.memory = name, memory
         self.nodes = tuple(Node(self, number) for number in range(nodes))
 
     def __getitem__(self, name: str) -> Node:
@@ -206,7 +206,7 @@ def running_cluster(nodes: int, memory: str) -> Iterator[Cluster]:
     Args:
         memory: what each node has, such as "512M".
     """
-    cluster = Cluster(f"t{os.getpid() % 100_000}", nodes)
+    cluster = Cluster(f"t{os.getpid() % 100_000}", nodes, memory)
     with _guard(cluster):
         cluster.call("up", str(nodes), memory)
         yield cluster
