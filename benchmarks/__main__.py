@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import cluster, dispatch, idle, packing, queue, replay, simulate, storms, traces
+from benchmarks import cluster, dispatch, idle, packing, queue, replay, shorttasks, simulate, storms, traces
 from benchmarks.support import LeftOut, Row
 
 BENCHMARKS: dict[str, Callable[[], Sequence[Row]]] = {
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[], Sequence[Row]]] = {
     "traces": traces.run,
     "simulate": simulate.run,
     "cluster": cluster.run,
+    "shorttasks": shorttasks.run,
 }
 
 

@@ -144,11 +144,12 @@ class Field:
         self.store.desk.put(f"{self.folder}/tasks.txt", "".join(lines))
         self._tasks += tasks
 
-    def start_worker(self, node: Node, *, wait: bool = False) -> None:
+    def start_worker(self, node: Node, *, wait: bool = False, name: str = "") -> None:
         """A worker on this node, as a login that has ended leaves it. `wait`: for one that is still there to leave."""
         command = ["env", "-C", self.folder, "distcomp", "worker", "--store", self.url, "--project", self.name]
         command += ["--wait"] if wait else []
-        self._workers[node.name] = node.start(*command, log=f"{self.folder}/log", environment=self._environment)
+        command += ["--node", name] if name else []
+        self._workers[name or node.name] = node.start(*command, log=f"{self.folder}/log", environment=self._environment)
 
     def start_workers(self, nodes: Sequence[Node]) -> None:
         """One on each, and wait until all are known to the store."""
