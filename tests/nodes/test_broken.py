@@ -10,6 +10,8 @@ from tests.nodes.conftest import User
 from tests.support.waiting import wait_until
 
 SOON_S = 60
+# By default a silent host is given up after 9 s, and a connection after 10.
+IMPATIENT = 'ssh = "ssh -o ServerAliveInterval=1 -o ConnectTimeout=2"\n'
 
 
 def phase(user: User, node: str) -> str:
@@ -23,6 +25,7 @@ def finished(user: User) -> int:
 
 @pytest.mark.timeout(200)
 def test_a_node_that_was_cut_off_works_again_when_it_is_back(user: User) -> None:
+    user.write("distcomp.toml", IMPATIENT)
     user.distcomp("nodes", "start", "--hosts", "hosts.txt")
     user.tasks(*(f"sleep 1; echo {number}" for number in range(60)))
     user.distcomp("submit", "tasks.txt")
@@ -42,6 +45,7 @@ def test_a_node_that_was_cut_off_works_again_when_it_is_back(user: User) -> None
 
 @pytest.mark.timeout(200)
 def test_a_node_that_crashed_gets_a_new_worker_when_it_is_up_again(user: User) -> None:
+    user.write("distcomp.toml", IMPATIENT)
     user.distcomp("nodes", "start", "--hosts", "hosts.txt")
     node = user.cluster["node3"]
 

@@ -92,6 +92,7 @@ def test_nodes_may_reach_the_store_over_the_network(user: User, tls: str, url: s
 
 def test_a_frozen_node_holds_nobody_up_for_long(user: User) -> None:
     node = user.cluster["node1"]
+    user.write("distcomp.toml", 'ssh = "ssh -o ConnectTimeout=3"\n')
     node.freeze()
     user.tasks("hostname")
     done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt")

@@ -84,6 +84,7 @@ class Worker:
         self._look_at_s = self._refused_until_s = 0.0
         self._is_between_lives = False
         self._stop = Stop.NOT
+        self.is_abandoned = False  # the store has been away for so long that this worker leaves
         self._leash: int | None = None
         if fence is not None:
             wakeup.watch(fence.event)
@@ -246,6 +247,7 @@ class Worker:
             return
         if self._clock.monotonic_s() - since_s > abandon_after_s:
             log.warning("the store has not answered for %.0f s, and nothing runs: leaving", abandon_after_s)
+            self.is_abandoned = True
             self.stop(Stop.DRAIN)
 
     def _relieve_pressure(self) -> None:

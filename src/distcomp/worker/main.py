@@ -108,7 +108,7 @@ def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | 
         runner.close()
         if fence:
             fence.close()
-        if not courier.stop(FAREWELL_S):
+        if not courier.stop(0.0 if worker.is_abandoned else FAREWELL_S):
             log.warning("some reports could not be delivered: they stay in %s for the next worker", folder.spool)
         log.info("worker of %s left %s", project.name, node)
 
