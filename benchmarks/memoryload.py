@@ -210,7 +210,10 @@ def of_a_file(curve: list[int], seed: int) -> int:
     """Private pages of a mapped file."""
     size_bytes = max(curve) * PAGE_BYTES
     fd = sparse_file(size_bytes)
-    return follow(Pages(mmap.mmap(fd, size_bytes, mmap.MAP_PRIVATE), seed), curve)
+    memory = mmap.mmap(fd, size_bytes, mmap.MAP_PRIVATE)
+    # As above: page by page.
+    memory.madvise(mmap.MADV_RANDOM)
+    return follow(Pages(memory, seed), curve)
 
 
 def run(shape: str, peak_bytes: int, seconds: float, seed: int) -> int:

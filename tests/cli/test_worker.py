@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 
 from tests.support.sandbox import DISTCOMP, Sandbox
 from tests.support.servers import running_server
@@ -22,6 +23,22 @@ def test_it_runs_what_comes_and_leaves_when_told(sandbox: Sandbox) -> None:
     output, _ = worker.communicate(timeout=60)
     assert worker.returncode == 0, output
     assert "started on" in output
+
+
+def test_the_watch_goes_before_what_it_watches_where_that_is_allowed(sandbox: Sandbox) -> None:
+    """Attempts that keep all processors busy do not keep it waiting, and are not so favoured themselves."""
+    trial = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
+    is_allowed = subprocess.run([sys.executable, "-c", trial], capture_output=True, check=False).returncode == 0
+    worker = sandbox.start("worker")
+    task = "import os, time; print(os.sched_getscheduler(0), file=open('seen', 'w'), flush=True); time.sleep(1000)"
+    sandbox.write("task.py", task)
+    sandbox.distcomp("submit", "--", sys.executable, "task.py")
+    wait_until(lambda: sandbox.lines("seen"), "the task has looked how it is scheduled")
+    assert sandbox.lines("seen") == [str(os.SCHED_OTHER)]
+    policy = os.sched_getscheduler(sandbox.worker_pid()) & ~os.SCHED_RESET_ON_FORK
+    assert policy == (os.SCHED_RR if is_allowed else os.SCHED_OTHER)
+    worker.send_signal(signal.SIGHUP)
+    worker.communicate(timeout=60)
 
 
 def test_told_once_it_finishes_what_runs(sandbox: Sandbox) -> None:

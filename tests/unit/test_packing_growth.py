@@ -122,9 +122,9 @@ def test_a_node_near_its_line_is_looked_at_often() -> None:
 
 
 def test_looks_come_before_half_of_what_is_free_could_be_taken_without_warning() -> None:
-    """Four cores fill 2 GiB in a second."""
+    """Four cores fill 8 GiB in a second."""
     middle = replace(NODE, memory=NodeMemory(64 * GIB, 3 * GIB))
-    assert look_interval_s(middle, [load(1, 3)], LIMITS) == pytest.approx(0.5)
+    assert look_interval_s(middle, [load(1, 3)], LIMITS) == pytest.approx(0.125)
 
 
 def test_looks_come_before_half_of_what_is_free_is_taken_at_the_present_rate() -> None:

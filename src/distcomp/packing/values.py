@@ -37,12 +37,12 @@ class Tuning:
     attempts_per_core: float = 4.0
     burst: int = 3
     lookahead: float = 1.5
-    react_s: float = 0.15
-    trend_s: float = 0.8
+    react_s: float = 0.1
+    trend_s: float = 0.4
     trend_fraction: float = 0.12
     near_s: float = 0.05
     far_s: float = 1.0
-    fill_bytes_per_s: float = 2.0**29
+    fill_bytes_per_s: float = 2.0**31
     waiting_fraction: float = 0.1
     gap_fraction: float = 0.02
     older_fraction: float = 0.5

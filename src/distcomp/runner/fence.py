@@ -15,14 +15,15 @@ import contextlib
 import os
 import re
 import select
+import threading
 from pathlib import Path
 
 _PREFIX = "distcomp-"
 _FRESH_S = 60.0
 _CLOSE_TRIES = 50
 _MOST_BYTES = 4096
-_STEPS = 200
-"""The warning moves with the limit in steps of half a percent."""
+_LEVELS = 100
+"""Uses of the node's memory at whose crossing the kernel tells: one for each percent."""
 _CACHE = re.compile(rb"^total_inactive_file (\d+)", re.MULTILINE)
 
 
@@ -40,13 +41,19 @@ def remove_unused(parent: Path, made_before_s: float) -> None:
 
 
 class Fence:
-    """The cgroup of a worker's attempts. Made by `build`."""
+    """The cgroup of a worker's attempts. Made by `build`.
 
-    def __init__(self, folder: Path) -> None:
+    `event` can be read when use has crossed a level, up or down; `is_near` says whether that is worth a look. The
+    levels are set once, in a thread: for each, the kernel waits for all processors, 10 to 40 ms, and whoever moved a
+    single level with each look would be too late with the look itself.
+    """
+
+    def __init__(self, folder: Path, total_bytes: int) -> None:
         """Raises OSError: it cannot be made, or cannot do what a fence must."""
         self._folder = folder
         self._descriptors: list[int] = []
-        self.event = -1
+        self._is_closing = False
+        self._thread: threading.Thread | None = None
         self._warn_bytes = 0
         folder.mkdir(exist_ok=True)
         try:
@@ -56,19 +63,29 @@ class Fence:
             self._limit = self._open("memory.limit_in_bytes", os.O_RDWR)
             self._usage = self._open("memory.usage_in_bytes", os.O_RDONLY)
             self._stat = self._open("memory.stat", os.O_RDONLY)
-            self.event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._control = self._open("cgroup.event_control", os.O_WRONLY)
         except OSError:
             self.close()
             raise
+        self.event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._descriptors.append(self.event)
+        self._thread = threading.Thread(target=self._set_levels, args=(total_bytes,), name="fence", daemon=True)
+        self._thread.start()
 
     @classmethod
     def build(
-        cls, name: str, now_s: float, proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")
+        cls,
+        name: str,
+        total_bytes: int,
+        now_s: float,
+        proc: Path = Path("/proc"),
+        cgroups: Path = Path("/sys/fs/cgroup"),
     ) -> Fence | None:
         """A fence below the cgroup that this process is in; None where none can be made.
 
         Args:
             name: unlike that of all other workers on the machine; what a killed worker left is used again.
+            total_bytes: of the node's memory.
             now_s: since 1970.
             proc: where /proc is.
             cgroups: where cgroups are mounted.
@@ -79,7 +96,7 @@ class Fence:
                 parent = cgroups / "memory" / path.strip("/")
                 remove_unused(parent, made_before_s=now_s - _FRESH_S)
                 with contextlib.suppress(OSError):
-                    return cls(parent / f"{_PREFIX}{name}")
+                    return cls(parent / f"{_PREFIX}{name}", total_bytes)
         return None
 
     def add(self, pid: int) -> bool:
@@ -101,44 +118,46 @@ class Fence:
     def used_bytes(self) -> int:
         """What the attempts use together, but for the page cache that is given back on demand."""
         cache = _CACHE.search(os.pread(self._stat, _MOST_BYTES, 0))
-        return int(os.pread(self._usage, 64, 0)) - (int(cache[1]) if cache else 0)
+        return self._charged_bytes() - (int(cache[1]) if cache else 0)
 
     def set_limit(self, limit_bytes: int, warn_bytes: int) -> None:
         """Move the fence. Not below what is used: the kernel would look for it, page by page, while we wait.
 
         Args:
-            warn_bytes: `event` can be read when so much is used, page cache included.
+            warn_bytes: the use, page cache included, from which on `is_near`.
         """
-        limit_bytes = max(limit_bytes, int(os.pread(self._usage, 64, 0)))
+        self._warn_bytes = warn_bytes
+        limit_bytes = max(limit_bytes, self._charged_bytes())
         with contextlib.suppress(OSError):
             os.pwrite(self._limit, b"%d" % limit_bytes, 0)
-        if abs(warn_bytes - self._warn_bytes) > limit_bytes // _STEPS:
-            self._warn_at(warn_bytes)
 
     def is_near(self) -> bool:
-        """Has the warning come since the last call?"""
+        """Has a level been crossed since the last call, and is use beyond where it is a warning?"""
         try:
-            return os.eventfd_read(self.event) > 0
+            os.eventfd_read(self.event)
         except BlockingIOError:
             return False
+        return self._charged_bytes() >= self._warn_bytes
 
-    def _warn_at(self, warn_bytes: int) -> None:
-        """A warning stays as long as its descriptor; `event` keeps its number, so that it can be watched for ever."""
-        fresh = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        os.dup2(fresh, self.event, inheritable=False)
-        os.close(fresh)
-        with contextlib.suppress(OSError):
-            (self._folder / "cgroup.event_control").write_text(f"{self.event} {self._usage} {warn_bytes}")
-            self._warn_bytes = warn_bytes
+    def _charged_bytes(self) -> int:
+        return int(os.pread(self._usage, 64, 0))
+
+    def _set_levels(self, total_bytes: int) -> None:
+        """From the top: what matters most first."""
+        for level in range(_LEVELS, 0, -1):
+            if self._is_closing:
+                return
+            with contextlib.suppress(OSError):
+                os.write(self._control, f"{self.event} {self._usage} {total_bytes * level // _LEVELS}".encode())
 
     def close(self) -> None:
         """Remove the cgroup. No process may be in it any more; else it stays, for the next worker of this name."""
+        self._is_closing = True
+        if self._thread is not None:
+            self._thread.join()
         for descriptor in self._descriptors:
             os.close(descriptor)
         self._descriptors = []
-        if self.event >= 0:
-            os.close(self.event)
-            self.event = -1
         # A thread that has been joined is on its way out for a moment longer.
         for _ in range(_CLOSE_TRIES):
             try:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from distcomp.clock import Clock
 from distcomp.runner.attempt import Live
 from distcomp.runner.course import Course
+from distcomp.runner.sharing import Sharing
 from distcomp.runner.strays import Strays
 from distcomp.runner.trees import Resident, TreeMemory, read_proc_file
 
@@ -15,8 +16,8 @@ _OWN_PEAK = re.compile(rb"VmHWM:\s*(\d+) kB")
 _SHORT_S = 0.04
 """Not to search the process table for attempts that come and go by the thousand."""
 _LARGE_BYTES = 2**25
-_SHARED_MOST_S, _SHARED_SHARE = 0.005, 0.02
-"""Time for shared pages: at most so much in one look, and so much of a core."""
+_SHARED_SHARE = 0.02
+"""Of a core, for finding out about shared pages."""
 _SLACK_BYTES = 2**20
 """By which the kernel's counts of resident pages are off, as each processor keeps some to itself."""
 
@@ -34,6 +35,7 @@ class PeakMemory:
         self._clock = clock
         self._trees: TreeMemory[Live] = TreeMemory()
         self._own_peak_bytes = _own_peak_bytes()
+        self._sharing = Sharing()
         self._shared_at_s = 0.0
 
     def measure(self, roots: Mapping[int, Live], strays: Strays) -> None:
@@ -57,22 +59,18 @@ class PeakMemory:
 
     def _look_for_shared(self, sample: Mapping[Live, Resident], now_s: float) -> None:
         """Pages that the processes of one attempt share, as after a fork: the largest trees first, some at a time."""
-        if now_s < self._shared_at_s:
+        if answer := self._sharing.answer():
+            measured = answer.live.attempt.measured
+            measured.shared_once, measured.shared_at_s = answer.once, now_s
+            self._shared_at_s = now_s + answer.cpu_s / _SHARED_SHARE
+        if self._sharing.is_busy or now_s < self._shared_at_s:
             return
         trees = [
             live for live, resident in sample.items() if resident.processes > 1 and resident.sum_bytes > _LARGE_BYTES
         ]
-        trees.sort(key=lambda live: (live.attempt.measured.shared_at_s, -sample[live].sum_bytes))
-        left_s = _SHARED_MOST_S
-        for live in trees:
-            before_s = self._clock.monotonic_s()
-            live.attempt.measured.shared_once = self._trees.shared_once(live)
-            live.attempt.measured.shared_at_s = now_s
-            taken_s = self._clock.monotonic_s() - before_s
-            self._shared_at_s = now_s + taken_s / _SHARED_SHARE
-            left_s -= taken_s
-            if left_s < 0:
-                break
+        if trees:
+            live = min(trees, key=lambda live: (live.attempt.measured.shared_at_s, -sample[live].sum_bytes))
+            self._sharing.ask(live, self._trees.processes(live))
 
     def processes(self, live: Live) -> list[int]:
         """All of an attempt's, as the last look saw them."""
@@ -87,6 +85,7 @@ class PeakMemory:
 
     def close(self) -> None:
         """Let go of /proc."""
+        self._sharing.close()
         self._trees.close()
 
 

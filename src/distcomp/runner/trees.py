@@ -175,15 +175,6 @@ class TreeMemory(Generic[Owner]):
         """Of its tree, at the last sample."""
         return [pid for pid, whose in self._owner_of.items() if whose is owner]
 
-    def shared_once(self, owner: Owner) -> float:
-        """The part of `sum_bytes` that is left when pages that processes share count once. A ms for each 100 MB."""
-        sum_bytes = once_bytes = 0
-        for pid in self.processes(owner):
-            rollup = dict(_ROLLUP.findall(read_proc_file(f"/proc/{pid}/smaps_rollup")))
-            sum_bytes += int(rollup.get(b"Rss", 0))
-            once_bytes += int(rollup.get(b"Pss", 0))
-        return once_bytes / sum_bytes if sum_bytes else 1.0
-
     def close(self) -> None:
         """Let go of /proc."""
         os.close(self._loadavg_fd)
@@ -209,6 +200,16 @@ class TreeMemory(Generic[Owner]):
             if row.session in owners:
                 return owners[row.session]
             pid = row.parent
+
+
+def shared_once(pids: Iterable[int]) -> float:
+    """The part of these processes' memory that is left when pages that they share count once. A ms for each 100 MB."""
+    sum_bytes = once_bytes = 0
+    for pid in pids:
+        rollup = dict(_ROLLUP.findall(read_proc_file(f"/proc/{pid}/smaps_rollup")))
+        sum_bytes += int(rollup.get(b"Rss", 0))
+        once_bytes += int(rollup.get(b"Pss", 0))
+    return once_bytes / sum_bytes if sum_bytes else 1.0
 
 
 def _resident_pages(pid: int) -> int:

@@ -33,7 +33,11 @@ UNSTARTED_S = 2.0
 """A claim that could not be started for so long goes back: another node may have room."""
 QUIET_LOOK_S = 2.0
 SOON_S = 0.05
-"""Until the first look after something was started."""
+"""Until the first look after something was started, or has freed memory."""
+ON_GUARD = 0.5
+"""The part of a node's memory below which less is available when the fence's levels are watched."""
+NOTABLE = 0.01
+"""Part of a node's memory that is worth a look when an attempt's end has freed it."""
 SAY_S = 1.0
 MOSTLY = 0.5
 """Of a node's memory: who used less when memory ended it has not outgrown the node, whoever was there."""
@@ -86,8 +90,7 @@ class Worker:
         self._stop = Stop.NOT
         self.is_abandoned = False  # the store has been away for so long that this worker leaves
         self._leash: int | None = None
-        if fence is not None:
-            wakeup.watch(fence.event)
+        self._is_on_guard = False
 
     def stop(self, how: Stop) -> None:
         """End the worker: after what runs (DRAIN), or at once (NOW). Safe in a signal handler."""
@@ -149,6 +152,8 @@ class Worker:
             claim, outcome = ended.attempt.claim, ended.outcome
             del self._running[claim.task_id]
             self._pace.note(outcome.usage, is_crowded=self._outlook.is_crowded)
+            if ended.attempt.measured.used_bytes >= NOTABLE * self._outlook.memory.total_bytes:
+                self._look_soon()
             self._streak.note(claim.task_id, outcome)
             # What was taken from us is not ours to report.
             if outcome.cause not in (Cause.LOST, Cause.CANCELLED):
@@ -221,9 +226,16 @@ class Worker:
 
     def _move_fence(self, memory: NodeMemory, limits: packing.NodeLimits) -> None:
         """To where half of what is to be kept free is left, for those outside to grow until the next look."""
-        if self._fence is not None:
-            most_bytes = self._fence.used_bytes() + memory.available_bytes
-            self._fence.set_limit(most_bytes - limits.keep_free_bytes // 2, most_bytes - limits.keep_free_bytes)
+        if self._fence is None:
+            return
+        most_bytes = self._fence.used_bytes() + memory.available_bytes
+        line_bytes = packing.line_bytes(self._use(), limits)
+        self._fence.set_limit(most_bytes - limits.keep_free_bytes // 2, most_bytes - line_bytes)
+        # Far from it, short tasks would cross and cross again a level that means nothing.
+        is_on_guard = memory.available_bytes < ON_GUARD * memory.total_bytes
+        if is_on_guard != self._is_on_guard:
+            self._is_on_guard = is_on_guard
+            (self._wakeup.watch if is_on_guard else self._wakeup.unwatch)(self._fence.event)
 
     def _say(self) -> None:
         """Tell of the node, and of what keeps tasks from it."""
@@ -278,11 +290,14 @@ class Worker:
     def _start(self, claim: Claim) -> bool:
         try:
             self._running[claim.task_id] = self._runner.start(claim)
-            self._look_at_s = min(self._look_at_s, self._clock.monotonic_s() + SOON_S)
+            self._look_soon()
         except NodeRefused as error:
             self._take_refusal(claim, error)
             return False
         return True
+
+    def _look_soon(self) -> None:
+        self._look_at_s = min(self._look_at_s, self._clock.monotonic_s() + SOON_S)
 
     def _take_refusal(self, claim: Claim, error: NodeRefused) -> None:
         log.warning("%s The task goes back; nothing is started for %g s.", error, REFUSED_S)

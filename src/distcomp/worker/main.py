@@ -17,6 +17,7 @@ from distcomp.clock import SystemClock
 from distcomp.memory import NodeMemoryReader
 from distcomp.project import Project
 from distcomp.runner.fence import Fence
+from distcomp.runner.kernel import go_first
 from distcomp.runner.leftovers import kill_leftovers
 from distcomp.runner.runner import Runner
 from distcomp.runner.wakeup import Wakeup
@@ -77,10 +78,11 @@ def run_worker(
 def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | None, leave_in_s: float | None) -> None:
     clock, folder = SystemClock(), project.folder.node(node)
     _allow_descriptors(project.settings.max_tasks or 4 * usable_cores())
-    outlook = Outlook(node, folder.path, project.watcher(), NodeMemoryReader(), clock)
+    memory = NodeMemoryReader()
+    outlook = Outlook(node, folder.path, project.watcher(), memory, clock)
     spool = Spool(folder.spool / "reports")
     life = WorkerName(node, secrets.token_hex(4), node)
-    fence = Fence.build(marker, clock.now_ms() / 1000)
+    fence = Fence.build(marker, memory.read().total_bytes, clock.now_ms() / 1000)
     outlook.is_fenced = fence is not None
     limits, wake = outlook.runner_limits(), wakeup.wake
     runner = Runner(folder.path, worker=marker, node=node, limits=limits, clock=clock, wake=wake, fence=fence)
@@ -102,6 +104,8 @@ def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | 
             courier.start(outlook.facts(0, 0, is_draining=False))
             doorbell.start()
             log.info("worker of %s started on %s", project.name, node)
+            # Attempts that fill the memory keep all processors busy: their watch must not wait behind them.
+            go_first()
             worker.run()
     finally:
         doorbell.stop()
