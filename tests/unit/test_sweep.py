@@ -68,6 +68,36 @@ def test_tasks_have_what_the_sweep_says_of_all_of_them() -> None:
     )
 
 
+def test_result_files_are_named_by_the_parameters_whose_values_are_no_patterns() -> None:
+    base = TaskSpec("", outputs=("out/{t.stem}-{n:02d}.csv", "out/$DISTCOMP_TASK_ID.*", "{{x}}"))
+    parameters = ["t='a[1].xz',b.xz", "n=1,2"]
+    found = [spec.outputs for spec in parse_sweep("p {t} {n}", parameters, Disk(Path()), base=base).specs()]
+    assert [outputs[0] for outputs in found] == [
+        "out/a[[]1]-01.csv", "out/a[[]1]-02.csv", "out/b-01.csv", "out/b-02.csv",
+    ]  # fmt: skip
+    assert found[0][1:] == ("out/$DISTCOMP_TASK_ID.*", "{x}")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fault"),
+    [
+        ("out/{q}", "--outputs out/{q}:5: no parameter 'q'"),
+        ("out/{n:x}", "--outputs out/{n:x}:5: 'a'"),
+        ("out/{n", "--outputs out/{n:5: not a placeholder"),
+    ],
+)
+def test_what_is_wrong_with_the_name_of_a_result_file_is_said(pattern: str, fault: str) -> None:
+    with pytest.raises(BadInput) as error:
+        parse_sweep("p {n}", ["n=a"], Disk(Path()), base=TaskSpec("", outputs=(pattern,)))
+    assert fault in str(error.value)
+
+
+def test_a_value_that_leads_a_result_file_elsewhere_is_refused() -> None:
+    sweep = parse_sweep("p {n}", ["n=../x"], Disk(Path()), base=TaskSpec("", outputs=("{n}",)))
+    with pytest.raises(BadInput, match="is not below the task's directory"):
+        list(sweep.specs())
+
+
 def test_zipped_parameters_go_together() -> None:
     assert commands("{a}{x}{b}", "a=1,2", "x=_,+", "b=8,9", zips=["a,b"]) == ["1_8", "1+8", "2_9", "2+9"]
 

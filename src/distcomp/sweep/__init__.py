@@ -19,6 +19,7 @@ from distcomp.errors import BadInput, Fault
 from distcomp.model import TaskSpec, TaskType
 from distcomp.pythoncall import BadPythonCommand, parse_python_command
 from distcomp.sweep.condition import Condition, parse_condition
+from distcomp.sweep.files import FileTemplate, parse_file_template
 from distcomp.sweep.template import Template, parse_template
 from distcomp.sweep.values import Disk, Parameter, Sources, Value, parse_parameter
 
@@ -46,6 +47,7 @@ class Sweep:
     axes: tuple[_Axis, ...]
     condition: Condition | None
     base: TaskSpec
+    outputs: tuple[FileTemplate, ...] = ()
 
     def count(self) -> int:
         """How many tasks: at once without a condition, else by trying each combination.
@@ -65,7 +67,8 @@ class Sweep:
         """
         for values in self._combinations():
             params = {**(self.base.params or {}), **{name: value.typed for name, value in values.items()}}
-            yield replace(self.base, command=self.template.render(values), params=params)
+            outputs = tuple(pattern.render(values) for pattern in self.outputs)
+            yield replace(self.base, command=self.template.render(values), params=params, outputs=outputs)
 
     def _combinations(self) -> Iterator[dict[str, Value]]:
         for steps in itertools.product(*(axis.steps() for axis in self.axes)):
@@ -91,24 +94,28 @@ def parse_sweep(
         sources: where globs and lists of values are looked up.
         where: a condition that a combination must meet (condition.py), "" for none.
         zips: each "a,b": the names of parameters that vary together.
-        base: what the tasks have beside command and params; its type decides how the template is quoted.
+        base: what the tasks have beside command and params; its type decides how the template is quoted, and its
+            outputs may hold placeholders as the template does.
 
     Raises:
-        BadInput: with every fault found, in the files "template", "parameter NAME", "zip" and "where".
+        BadInput: with every fault found, in the files "template", "parameter NAME", "--outputs PATTERN", "zip" and
+            "where".
     """
     faults: list[Fault] = []
     parsed = _parameters(parameters, sources, faults)
     axes = _axes(parsed, zips, faults)
     faults += [fault for axis in axes for fault in _duplicates(axis)]
     shape = _collecting(faults, lambda: parse_template(template, base.type))
+    outputs = [_collecting(faults, functools.partial(parse_file_template, text)) for text in base.outputs]
+    files = tuple(pattern for pattern in outputs if pattern is not None)
     names = [text.partition("=")[0] for text in parameters]
     condition = _collecting(faults, lambda: parse_condition(where, names)) if where else None
     # With a parameter that could not be read, each of its placeholders would be a fault as well.
     if shape and not faults:
-        faults += shape.faults(parsed) + _unused(shape, axes)
+        faults += shape.faults(parsed) + _unused(shape, axes) + [f for file in files for f in file.faults(parsed)]
     if shape is None or faults:
         raise BadInput(faults)
-    sweep = Sweep(shape, axes, condition, base)
+    sweep = Sweep(shape, axes, condition, base, files)
     _check_python(sweep)
     return sweep
 

@@ -68,9 +68,7 @@ class Template:
         for placeholder, quoting in zip(self.placeholders, self.quotings, strict=True):
             parameter = parameters.get(placeholder.name)
             what = (
-                _missing(placeholder.name, parameters)
-                if parameter is None
-                else _misfit(placeholder, quoting, parameter)
+                missing(placeholder.name, parameters) if parameter is None else _misfit(placeholder, quoting, parameter)
             )
             if what:
                 faults.append(_fault(placeholder.column, what))
@@ -87,7 +85,7 @@ def parse_template(text: str, task_type: TaskType) -> Template:
         raise BadInput([_fault(1, "the template is empty")])
     if MARK in text:
         raise BadInput([_fault(text.index(MARK) + 1, "a NUL byte")])
-    literals, placeholders, faults = _split(text)
+    literals, placeholders, faults = split(text)
     try:
         found = quotings(MARK.join(literals), task_type)
     except Unclosed as unclosed:
@@ -101,7 +99,8 @@ def parse_template(text: str, task_type: TaskType) -> Template:
     return Template(tuple(literals), tuple(placeholders), tuple(q for q in found if isinstance(q, Quoting)))
 
 
-def _split(text: str) -> tuple[list[str], list[Placeholder], list[Fault]]:
+def split(text: str) -> tuple[list[str], list[Placeholder], list[Fault]]:
+    """The literal texts, the placeholders between each two, and what is wrong, in the file "template"."""
     literals, placeholders, faults = [""], [], []
     position = 0
     for match in _TOKEN.finditer(text):
@@ -132,7 +131,8 @@ def _column(position: int, text: str) -> int:
     return position + 1
 
 
-def _missing(name: str, known: Iterable[str]) -> str:
+def missing(name: str, known: Iterable[str]) -> str:
+    """What is wrong with a placeholder of no parameter."""
     near = difflib.get_close_matches(name, known, n=1)
     hint = (
         f"did you mean {near[0]}?"
