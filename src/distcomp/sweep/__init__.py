@@ -106,16 +106,19 @@ def parse_sweep(
     axes = _axes(parsed, zips, faults)
     faults += [fault for axis in axes for fault in _duplicates(axis)]
     shape = _collecting(faults, lambda: parse_template(template, base.type))
-    outputs = [_collecting(faults, functools.partial(parse_file_template, text)) for text in base.outputs]
-    files = tuple(pattern for pattern in outputs if pattern is not None)
+    outputs = _file_templates(base.outputs, faults)
     names = [text.partition("=")[0] for text in parameters]
     condition = _collecting(faults, lambda: parse_condition(where, names)) if where else None
     # With a parameter that could not be read, each of its placeholders would be a fault as well.
     if shape and not faults:
-        faults += shape.faults(parsed) + _unused(shape, axes) + [f for file in files for f in file.faults(parsed)]
+        faults += (
+            shape.faults(parsed)
+            + _unused(shape, axes)
+            + [fault for pattern in outputs for fault in pattern.faults(parsed)]
+        )
     if shape is None or faults:
         raise BadInput(faults)
-    sweep = Sweep(shape, axes, condition, base, files)
+    sweep = Sweep(shape, axes, condition, base, outputs)
     _check_python(sweep)
     return sweep
 
@@ -138,6 +141,11 @@ def _parameters(texts: Iterable[str], sources: Sources, faults: list[Fault]) -> 
             faults.append(parameter.fault(1, "given twice; put all values in one list"))
         parsed[parameter.name] = parameter
     return parsed
+
+
+def _file_templates(patterns: Iterable[str], faults: list[Fault]) -> tuple[FileTemplate, ...]:
+    parsed = [_collecting(faults, functools.partial(parse_file_template, text)) for text in patterns]
+    return tuple(template for template in parsed if template is not None)
 
 
 def _axes(parameters: dict[str, Parameter], zips: Iterable[str], faults: list[Fault]) -> tuple[_Axis, ...]:
