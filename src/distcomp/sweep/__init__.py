@@ -98,8 +98,7 @@ def parse_sweep(
             outputs may hold placeholders as the template does.
 
     Raises:
-        BadInput: with every fault found, in the files "template", "parameter NAME", "--outputs PATTERN", "zip" and
-            "where".
+        BadInput: with every fault, in the files "template", "parameter NAME", "--outputs PATTERN", "zip" and "where".
     """
     faults: list[Fault] = []
     parsed = _parameters(parameters, sources, faults)
@@ -111,11 +110,7 @@ def parse_sweep(
     condition = _collecting(faults, lambda: parse_condition(where, names)) if where else None
     # With a parameter that could not be read, each of its placeholders would be a fault as well.
     if shape and not faults:
-        faults += (
-            shape.faults(parsed)
-            + _unused(shape, axes)
-            + [fault for pattern in outputs for fault in pattern.faults(parsed)]
-        )
+        faults += _misfits(shape, outputs, parsed, axes)
     if shape is None or faults:
         raise BadInput(faults)
     sweep = Sweep(shape, axes, condition, base, outputs)
@@ -141,6 +136,14 @@ def _parameters(texts: Iterable[str], sources: Sources, faults: list[Fault]) -> 
             faults.append(parameter.fault(1, "given twice; put all values in one list"))
         parsed[parameter.name] = parameter
     return parsed
+
+
+def _misfits(
+    shape: Template, outputs: Iterable[FileTemplate], parameters: dict[str, Parameter], axes: Iterable[_Axis]
+) -> list[Fault]:
+    """What does not go together, of parts that are well-formed each."""
+    in_files = [fault for pattern in outputs for fault in pattern.faults(parameters)]
+    return shape.faults(parameters) + _unused(shape, axes) + in_files
 
 
 def _file_templates(patterns: Iterable[str], faults: list[Fault]) -> tuple[FileTemplate, ...]:
