@@ -18,11 +18,13 @@ from pathlib import Path
 
 import msgspec
 import redis
+from redis.client import PubSub
 
 from benchmarks.queue import submit, write_tasks
 from benchmarks.support import Line, Note, Project, Row, cpu_s, project
 from distcomp.api import Client
 from distcomp.model import Cause, Claim, NodeRoom, Outcome, Usage
+from distcomp.store.keys import WAKE_CHANNEL, prefix
 from distcomp.store.reading import WorkerFacts
 from distcomp.store.settlements import AnySettlement, Finish
 from distcomp.store.store import Store, StoreLimits, WorkerName
@@ -63,9 +65,8 @@ class Crew:
                 number += 1
                 left_s = chance.uniform(0, chance.uniform(*TASK_S))
                 due.append((now_s + left_s, number, worker, claim))
-            for kind in ("renew", "reap"):
-                number += 1
-                due.append((now_s + chance.uniform(0, RENEW_EVERY_S), number, worker, kind))
+            number += 1
+            due.append((now_s + chance.uniform(0, RENEW_EVERY_S), number, worker, "renew"))
         heapq.heapify(due)
         self.claims_s.clear()
         while (now_s := time.monotonic()) < until_s():
@@ -75,18 +76,16 @@ class Crew:
                 continue
             self.late_s = max(self.late_s, now_s - at_s)
             if isinstance(what, str):
-                heapq.heapreplace(due, (at_s + self._beat(worker, what), ticket, worker, what))
+                self._beat(worker)
+                heapq.heapreplace(due, (at_s + RENEW_EVERY_S, ticket, worker, what))
             else:
                 [following] = self._claim(worker, [_finished(what)], 1)
                 heapq.heapreplace(due, (now_s + chance.uniform(*TASK_S), ticket, worker, following))
                 self.ends += 1
 
-    def _beat(self, worker: int, kind: str) -> float:
-        if kind == "reap":
+    def _beat(self, worker: int) -> None:
+        if self.stores[worker].renew(self.name(worker), _facts(self.name(worker).node)).looked_ago_s >= REAP_EVERY_S:
             self.stores[worker].reap()
-            return REAP_EVERY_S
-        self.stores[worker].renew(self.name(worker), _facts(self.name(worker).node))
-        return RENEW_EVERY_S
 
     def _claim(self, worker: int, settlements: list[AnySettlement], wanted: int) -> list[Claim]:
         room = NodeRoom(wanted, 1 << 36, wanted, 1 << 38, SLOTS)
@@ -125,11 +124,11 @@ class Measured:
 
 def measure(own: Project, workers: int, measured_s: float) -> Measured:
     """Let so many workers work for so long."""
-    _allow_descriptors(workers + 200)
+    _allow_descriptors(2 * workers + 200)
     crews, pid, over_s = [], own.server_pid(), [float("inf")]
     with Client.open(own.folder) as client, client.project.client() as connection:
         # One pool for all, with a limit to match: each store holds a connection of its own.
-        connection.connection_pool.max_connections = workers + 10
+        connection.connection_pool.max_connections = 2 * workers + 10
         for thread in range(THREADS):
             share = range(thread * workers // THREADS, (thread + 1) * workers // THREADS)
             stores = [Store(connection, client.project.name, LIMITS) for _ in share]
@@ -137,6 +136,7 @@ def measure(own: Project, workers: int, measured_s: float) -> Measured:
         for crew in crews:
             for worker, store in enumerate(crew.stores):
                 store.register(crew.name(worker), _facts(crew.name(worker).node))
+        bells = [_doorbell(connection, client.project.name) for _ in range(workers)]
         begin = threading.Barrier(THREADS + 1)
         threads = [threading.Thread(target=crew.work, args=(begin, lambda: over_s[0])) for crew in crews]
         for one in threads:
@@ -150,10 +150,19 @@ def measure(own: Project, workers: int, measured_s: float) -> Measured:
         for crew in crews:
             for store in crew.stores:
                 store.close()
+        for bell in bells:
+            bell.close()
     claims_s = sorted(taken_s for crew in crews for taken_s in crew.claims_s)
     return Measured(
         used_s / took_s, claims_s, sum(crew.ends for crew in crews) / took_s, max(crew.late_s for crew in crews)
     )
+
+
+def _doorbell(connection: redis.Redis, project: str) -> PubSub:
+    """Each worker's second connection, on which it hears of work."""
+    bell: PubSub = connection.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+    bell.subscribe(prefix(project) + WAKE_CHANNEL)
+    return bell
 
 
 def short_task_us(own: Project) -> tuple[float, float]:

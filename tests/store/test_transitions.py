@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -308,7 +309,19 @@ def test_leases_start_anew_when_nobody_could_renew_them(store: Store, client: re
     client.decr(prefix("test") + "reaped_at", 3_600_000)
     client.zadd(prefix("test") + "leases", {"w1": 1})
     assert store.reap() == 0
-    assert store.renew(a_worker(), b"{}") == []
+    assert store.renew(a_worker(), b"{}").revoked == []
+
+
+def test_a_heartbeat_is_told_when_anybody_has_looked_for_dead_workers(store: Store, client: redis.Redis) -> None:
+    """So that one looks for all of them."""
+    worker = registered(store)
+    assert store.renew(worker, b"{}").looked_ago_s == math.inf
+    registered(store, "w2")
+    store.reap()
+    client.decr(prefix("test") + "reaped_at", 3000)
+    assert 3 <= store.renew(worker, b"{}").looked_ago_s < 4
+    client.incrby(prefix("test") + "reaped_at", 3_600_000)
+    assert store.renew(worker, b"{}").looked_ago_s == math.inf, "the clock was set back"
 
 
 def test_a_store_that_was_away_for_most_of_a_lease_takes_nobody_for_dead(store: Store, client: redis.Redis) -> None:
@@ -320,7 +333,7 @@ def test_a_store_that_was_away_for_most_of_a_lease_takes_nobody_for_dead(store: 
     client.decr(prefix("test") + "reaped_at", 8_000)
     client.zincrby(prefix("test") + "leases", -10_500, "w1")
     assert store.reap() == 0
-    assert store.renew(a_worker(), b"{}") == []
+    assert store.renew(a_worker(), b"{}").revoked == []
 
 
 def test_leases_are_dated_anew_when_the_servers_clock_was_set_back(
@@ -437,8 +450,8 @@ def test_a_cancelled_attempt_is_taken_from_its_worker_which_hears_of_it_once(sto
     submit(store, "t")
     claim = only_claim(store)
     assert list(store.cancel([claim.task_id])) == [(claim.task_id, "ok")]
-    assert store.renew(a_worker(), b"{}") == [(claim.task_id, claim.token)]
-    assert store.renew(a_worker(), b"{}") == []
+    assert store.renew(a_worker(), b"{}").revoked == [(claim.task_id, claim.token)]
+    assert store.renew(a_worker(), b"{}").revoked == []
     assert store.settle([finish(claim)]) == ["lease_lost"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -64,3 +66,16 @@ def test_commands_of_every_length_are_packed_alike() -> None:
 def test_a_tag_that_is_not_utf_8_is_kept_too() -> None:
     [spec] = decode_body(encode_alike(TaskSpec("", tags=("\udcff",)), [b"a"]))
     assert spec == TaskSpec("a", tags=("\udcff",))
+
+
+def test_threads_that_pack_and_unpack_at_once_do_not_mix_their_specs() -> None:
+    """As clients of several threads do: what was packed wrong would be lost."""
+
+    def pack_and_unpack(thread: int) -> int:
+        mine = [
+            [TaskSpec(f"{thread} {round_} {number} " + "x" * 2000) for number in range(100)] for round_ in range(10)
+        ]
+        return sum(decode_body(encode_body(specs)) == specs for specs in mine for _ in range(10))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(pack_and_unpack, range(4))) == [100] * 4

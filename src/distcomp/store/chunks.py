@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -28,8 +29,17 @@ ENTRY = struct.Struct(">8sH")
 _PLAIN, _ESCAPED = b"p", b"e"
 _specs_encoder = msgspec.msgpack.Encoder()
 _specs_decoder = msgspec.msgpack.Decoder(list[TaskSpec])
-_compressor = zstandard.ZstdCompressor(level=1)
-_decompressor = zstandard.ZstdDecompressor()
+
+
+class _Zstd(threading.local):
+    """Each thread's own: used by two at once, one of these mixes what they give it, and need not notice."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=1)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_zstd = _Zstd()
 
 
 class Place(NamedTuple):
@@ -54,10 +64,10 @@ class ChunkHeader(NamedTuple):
 def encode_body(specs: Sequence[TaskSpec]) -> bytes:
     """The specs as one compressed value."""
     try:
-        return _PLAIN + _compressor.compress(_specs_encoder.encode(specs))
+        return _PLAIN + _zstd.compressor.compress(_specs_encoder.encode(specs))
     except UnicodeEncodeError:
         escaped = _mapped(msgspec.to_builtins(list(specs)), _escape)
-        return _ESCAPED + _compressor.compress(msgspec.msgpack.encode(escaped))
+        return _ESCAPED + _zstd.compressor.compress(msgspec.msgpack.encode(escaped))
 
 
 def encode_alike(pattern: TaskSpec, commands: Sequence[bytes]) -> bytes:
@@ -68,7 +78,7 @@ def encode_alike(pattern: TaskSpec, commands: Sequence[bytes]) -> bytes:
     except (IndexError, UnicodeEncodeError):
         return encode_body([msgspec.structs.replace(pattern, command=command.decode()) for command in commands])
     packed = b"".join((b"\xdc", len(commands).to_bytes(2), head, (tail + head).join(strings), tail))
-    return _PLAIN + _compressor.compress(packed)
+    return _PLAIN + _zstd.compressor.compress(packed)
 
 
 def _around_command(pattern: TaskSpec) -> tuple[bytes, bytes]:
@@ -85,7 +95,7 @@ _STRING_HEADS = [_specs_encoder.encode("x" * length)[: -length or None] for leng
 
 def decode_body(body: bytes) -> list[TaskSpec]:
     """The specs of one body."""
-    packed = _decompressor.decompress(body[1:])
+    packed = _zstd.decompressor.decompress(body[1:])
     if body[:1] == _PLAIN:
         return _specs_decoder.decode(packed)
     return msgspec.convert(_mapped(msgspec.msgpack.decode(packed), _unescape), list[TaskSpec])

@@ -168,6 +168,8 @@ def config_text(binary: ServerBinary, password: str, fsync: str, opening: Openin
         "aof-load-truncated yes",
         "auto-aof-rewrite-percentage 100",
         "auto-aof-rewrite-min-size 64mb",
+        # Two for each of ten thousand workers; less where the system grants fewer open files.
+        "maxclients 25000",
         "maxmemory 0",
         "maxmemory-policy noeviction",
         "oom-score-adj no",

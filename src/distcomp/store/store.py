@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -59,6 +60,19 @@ class Proof(NamedTuple):
 
     task_id: str
     token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A heartbeat's answer.
+
+    Args:
+        revoked: what was taken from the worker since the last one: those attempts are to be killed.
+        looked_ago_s: since any worker has looked for dead ones; infinite if that is not known.
+    """
+
+    revoked: list[Proof]
+    looked_ago_s: float
 
 
 def _proof(member: bytes) -> Proof:
@@ -150,8 +164,8 @@ class Store:
         while self.wire.run_script("register", *args) == b"again":
             pass
 
-    def renew(self, name: WorkerName, facts: bytes, use: Use = Use(), told: Use = Use()) -> list[Proof]:  # noqa: B008
-        """Say that the worker lives. Returns what was taken from it: those attempts are to be killed.
+    def renew(self, name: WorkerName, facts: bytes, use: Use = Use(), told: Use = Use()) -> Renewed:  # noqa: B008
+        """Say that the worker lives.
 
         Args:
             use: all that was used in this life of the worker; `told` is what the store knows of that.
@@ -165,7 +179,8 @@ class Store:
         reply = self.wire.run_script("renew", name.worker, name.incarnation, facts, self._lease_ms(), peaks, *sums)
         if reply == b"lease_lost":
             raise LeaseLost(f"The lease of worker {name.worker} has ended.")
-        return [_proof(member) for member in reply]
+        looked_ago_ms, *revoked = reply
+        return Renewed([_proof(member) for member in revoked], looked_ago_ms / 1000 if looked_ago_ms >= 0 else math.inf)
 
     def reconcile(self, name: WorkerName, holds: Iterable[Proof]) -> tuple[int, list[Proof]]:
         """Return what the store believes the worker to hold beyond `holds`: running -> todo.

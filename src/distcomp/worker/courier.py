@@ -25,8 +25,8 @@ LINGER_S = 0.1
 """A report may wait so long for others to share its round trip, while the node has enough to do."""
 BATCH = 400
 REAP_EVERY_S = 2.0
-"""How often to look for dead workers, and no less often than four times in a lease: a store that nobody has looked
-through for half a lease takes nobody for dead."""
+"""Who renews its lease looks for dead workers too, if nobody has for so long, or for a fifth of a lease: so one does it
+for all, and one that is alone does it with each heartbeat."""
 RETRY_FIRST_S, RETRY_CAP_S = 0.05, 2.0
 REVOKED = b"revoked"
 
@@ -59,7 +59,7 @@ class Courier:
         self._give_up_at_s = math.inf
         self._news = News()
         self._due_s: float | None = None
-        self._renew_at_s = self._reap_at_s = 0.0
+        self._renew_at_s = 0.0
         self._may_begin_life, self._is_stopping = threading.Event(), False
         self.away_since_s: float | None = None  # since when the store has not answered
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
@@ -214,7 +214,7 @@ class Courier:
         wants = self._room is not None and self._room.attempts > 0
         if self._is_stopping or len(self._outbox) >= BATCH or (wants and not self._is_dry):
             return 0
-        due = [self._renew_at_s, self._reap_at_s]
+        due = [self._renew_at_s]
         if self._outbox:
             due.append(self._oldest_report_s + (0 if self._is_idle else LINGER_S))
         if wants and self._due_s is not None:
@@ -285,11 +285,6 @@ class Courier:
 
     def _attend_lease(self, store: Store) -> None:
         now_s = self._clock.monotonic_s()
-        if now_s >= self._reap_at_s:
-            reaped = store.reap()
-            if reaped:
-                log.info("returned %d tasks of workers that fell silent", reaped)
-            self._reap_at_s = now_s + min(REAP_EVERY_S, store.limits.lease_s / 4)
         if now_s >= self._renew_at_s:
             self._renew(store)
             self._renew_at_s = now_s + store.limits.lease_s / 4
@@ -299,12 +294,16 @@ class Courier:
     def _renew(self, store: Store) -> None:
         try:
             use = self._use
-            revoked = store.renew(self._current, self._facts, use, self._use_told)
+            renewed = store.renew(self._current, self._facts, use, self._use_told)
             self._use_told = use
         except LeaseLost:
             self._lose_lease(store)
             return
-        self._revoke(revoked)
+        self._revoke(renewed.revoked)
+        if renewed.looked_ago_s >= min(REAP_EVERY_S, store.limits.lease_s / 5):
+            reaped = store.reap()
+            if reaped:
+                log.info("returned %d tasks of workers that fell silent", reaped)
 
     def _revoke(self, revoked: list[Proof]) -> None:
         if not revoked:
@@ -338,7 +337,8 @@ class Courier:
         self._deliver_spool(store)
         self._life += 1
         store.register(self._current, self._facts)
-        self._renew_at_s = self._clock.monotonic_s() + store.limits.lease_s / 4
+        # At once: nobody else may be there to look for dead workers.
+        self._renew_at_s = 0.0
 
     @property
     def _current(self) -> WorkerName:
