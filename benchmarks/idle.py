@@ -79,8 +79,7 @@ def sleepers() -> list[Line]:
             status = Path(f"/proc/{worker.pid}/status").read_text()
             rss_bytes = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
         finally:
-            worker.send_signal(signal.SIGTERM)
-            worker.send_signal(signal.SIGTERM)
+            worker.send_signal(signal.SIGHUP)  # at once; two signals of one kind may arrive as one
             worker.wait()
     return [
         Line(f"worker with {SLEEPERS} sleeping tasks, % of a core", busy_percent, "<=", 2, f"over {WATCH_S:g} s"),
