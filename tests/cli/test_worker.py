@@ -98,3 +98,15 @@ def test_settings_for_one_worker(sandbox: Sandbox) -> None:
     assert (
         "max_tasks: 'x' is not a whole number" in sandbox.distcomp("worker", "--set", "max_tasks=x", exit_code=2).stderr
     )
+
+
+def test_what_a_worker_runs_can_be_seen_long_before_its_next_heartbeat(kept: Sandbox) -> None:
+    """Which is due after a quarter of a lease."""
+    kept.settings(lease="80s")
+    kept.start("worker", "-j", "3")
+    wait_until(lambda: kept.json("workers"), "it is there")
+    kept.distcomp("submit", "--plain", "-", stdin="".join(f"sleep 600; : {n}\n" for n in range(3)))
+    wait_until(lambda: kept.json("status")["workers"]["running"] == 3, "it says that it runs three", timeout_s=15)
+    kept.distcomp("cancel", "--all")
+    wait_until(lambda: kept.json("status")["workers"]["running"] == 0, "it says that it runs none", timeout_s=15)
+    os.kill(kept.worker_pid(), signal.SIGTERM)

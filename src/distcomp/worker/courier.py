@@ -124,9 +124,13 @@ class Courier:
                 self._renew_at_s = 0.0
             self._changed.notify()
 
-    def say(self, facts: bytes, use: Use) -> None:
-        """What the next heartbeat tells of the worker: JSON, and all that its attempts have used."""
-        self._facts, self._use = facts, use
+    def say(self, facts: bytes, use: Use, *, is_news: bool = False) -> None:
+        """What the next heartbeat, which comes at once with news, tells of the worker: JSON, and all that was used."""
+        with self._changed:
+            self._facts, self._use = facts, use
+            if is_news:
+                self._renew_at_s = 0.0
+                self._changed.notify()
 
     def news(self) -> News:
         """What came since the last call."""

@@ -39,6 +39,8 @@ ON_GUARD = 0.5
 NOTABLE = 0.01
 """Part of a node's memory that is worth a look when an attempt's end has freed it."""
 SAY_S = 1.0
+NEWS_EVERY_S, NEWS_PART = 0.5, 4
+"""How often a heartbeat comes early, when what runs has changed by more than a fourth part: not with each task."""
 MOSTLY = 0.5
 """Of a node's memory: who used less when memory ended it has not outgrown the node, whoever was there."""
 REFUSED_S = 1.0
@@ -84,7 +86,8 @@ class Worker:
         self._fence = fence
         self._most = 0
         self._asked: NodeRoom | None = None
-        self._say_at_s = 0.0
+        self._say_at_s = self._news_at_s = 0.0
+        self._told = 0
         self._look_at_s = self._refused_until_s = 0.0
         self._is_between_lives = False
         self._stop = Stop.NOT
@@ -160,6 +163,8 @@ class Worker:
                 has_outgrown_node = self._has_outgrown_node(ended)
                 settlement = self._verdict(ended, has_outgrown_node=has_outgrown_node)
                 self._courier.report(settlement, has_outgrown_node=has_outgrown_node)
+        if not self._running and self._told:
+            self._look_at_s = min(self._look_at_s, self._news_at_s)
         for refused in self._runner.refused():
             del self._running[refused.attempt.task_id]
             self._take_refusal(refused.attempt.claim, refused.error)
@@ -210,10 +215,19 @@ class Worker:
         self._most = len(self._running) + self._room(self._loads()).attempts
         interval_s = packing.look_interval_s(self._use(), self._loads(), limits) if running else QUIET_LOOK_S
         self._look_at_s = now_s + interval_s
-        if now_s >= self._say_at_s:
+        is_news = self._is_news()
+        if is_news and now_s < self._news_at_s:
+            self._look_at_s = min(self._look_at_s, self._news_at_s)
+            is_news = False
+        if is_news or now_s >= self._say_at_s:
             self._say_at_s = now_s + SAY_S
-            self._say()
+            self._say(is_news=is_news)
             self._suspect_node()
+
+    def _is_news(self) -> bool:
+        """Is what runs quite another number than who looks was told of?"""
+        running = len(self._running)
+        return NEWS_PART * abs(running - self._told) > max(running, self._told)
 
     def _suspect_node(self) -> None:
         """Ask to be given nothing more, when attempts fail one after another: it is granted if others do better."""
@@ -237,8 +251,10 @@ class Worker:
             self._is_on_guard = is_on_guard
             (self._wakeup.watch if is_on_guard else self._wakeup.unwatch)(self._fence.event)
 
-    def _say(self) -> None:
-        """Tell of the node, and of what keeps tasks from it."""
+    def _say(self, *, is_news: bool) -> None:
+        """Tell of the node, and of what keeps tasks from it; of news at once, and not with the next heartbeat."""
+        if is_news:
+            self._told, self._news_at_s = len(self._running), self._clock.monotonic_s() + NEWS_EVERY_S
         use, loads, limits = self._use(), self._loads(), self._outlook.limits
         self._courier.say(
             self._outlook.facts(
@@ -249,6 +265,7 @@ class Worker:
                 why=(packing.memory_text(use, loads, limits), packing.obstacle(use, loads, limits, 0)),
             ),
             self._outlook.meter.use,
+            is_news=is_news,
         )
 
     def _leave_if_abandoned(self) -> None:
