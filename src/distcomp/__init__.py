@@ -7,8 +7,7 @@ What is named here is imported when it is first used, so that `import distcomp` 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as type checkers know it from typing, whose import takes longer than all of this
 if TYPE_CHECKING:
     from distcomp.api import Client, Filter, SubmitOptions
     from distcomp.errors import (

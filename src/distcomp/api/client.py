@@ -234,7 +234,7 @@ class Client:
         """Tasks in order of submission, at most `limit` of them."""
         records = self._reading().scan(wanted.states or tuple(State))
         found = (view for record in records if views.is_wanted(view := self._view(record), wanted))
-        return islice(found, limit)
+        return islice(found, None if limit is None else min(limit, sys.maxsize))
 
     def find(self, text: str) -> str:
         """The id of the one task whose id begins with `text`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import io
 import os
 import signal
 import sys
@@ -22,8 +23,12 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 CRASHED = 70
 DEBUG_VARIABLE = "DISTCOMP_DEBUG"
-# The machine's fault, and nothing that a report would explain.
-_SHORTAGES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+# The machine's fault, or that of a file's name or place, and nothing that a report would explain.
+_EXPLAINED = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES,
+    errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG, errno.ESTALE,
+}  # fmt: skip
+_NAME_COLUMNS = 200
 
 app = new_app(cls=Commands, add_completion=True)
 
@@ -43,6 +48,8 @@ def distcomp(
 
 def main() -> NoReturn:
     """Run the command that the program's arguments name, and exit."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     _open_standard_files()
     # Millions of objects and hardly a cycle: at Python's 700, the collector takes a twentieth of a large submission.
     gc.set_threshold(20_000)
@@ -62,6 +69,9 @@ def _open_standard_files() -> None:
         sys.stdout = os.fdopen(1, "w", closefd=False)
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal or a file that cannot take a letter gets its number, as on stderr.
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _end_in_good_order(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  the handler's protocol
@@ -84,7 +94,10 @@ def run(arguments: list[str]) -> int:
         _close_stdout()
         return PIPE_CLOSED
     except OSError as error:
-        return _shortage(error) if error.errno in _SHORTAGES else _crash(error)
+        if not _has_directory():
+            print("distcomp: The current directory was removed.", file=sys.stderr)
+            return BadUsage.exit_code
+        return _explained(error) if error.errno in _EXPLAINED else _crash(error)
     except Exception as error:  # noqa: BLE001  the last boundary: nobody is above to show it
         return _crash(error)
 
@@ -133,21 +146,32 @@ def _enter_directory(arguments: list[str]) -> list[str]:
 
 def show_error(error: DistcompError) -> None:
     """What happened, what was left unchanged, what to do next: a line each, on stderr."""
-    from distcomp.cli.terminal import paint
+    from distcomp.cli.terminal import paint, printable
 
     if isinstance(error, BadInput):
         lines = [str(fault) for fault in error.faults]
     else:
         lines = error.what.rstrip("\n").split("\n")
-    print(f"{paint('distcomp:', 'red', sys.stderr)} {lines[0]}", file=sys.stderr)
-    for line in [*lines[1:], error.unchanged, error.next_step]:
+    print(f"{paint('distcomp:', 'red', sys.stderr)} {printable(lines[0])}", file=sys.stderr)
+    for line in [*lines[1:], *error.unchanged.split("\n"), *error.next_step.split("\n")]:
         if line:
-            print(f"  {line}", file=sys.stderr)
+            print(f"  {printable(line)}", file=sys.stderr)
 
 
-def _shortage(error: OSError) -> int:
+def _has_directory() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _explained(error: OSError) -> int:
+    from distcomp.cli.terminal import cut
+
     _close_stdout()
-    print(f"distcomp: {error.strerror}{f': {error.filename}' if error.filename else ''}.", file=sys.stderr)
+    where = f": {cut(str(error.filename), _NAME_COLUMNS)}" if error.filename else ""
+    print(f"distcomp: {error.strerror}{where}.", file=sys.stderr)
     return 1
 
 

@@ -28,7 +28,7 @@ HostFile = Annotated[
     Path | None, typer.Option("--hosts", metavar="FILE", help="Run on these: [user@]host[:port] or node[00-31] a line.")
 ]
 SlurmWorkers = Annotated[
-    int | None, typer.Option("--slurm", metavar="N", min=1, help="Run on N workers of a Slurm job array.")
+    int | None, typer.Option("--slurm", metavar="N", help="Run on N workers of a Slurm job array.")
 ]
 Listen = Annotated[
     str | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -14,6 +15,7 @@ from distcomp.model import State
 from distcomp.units import format_bytes, format_duration
 
 _Value = TypeVar("_Value")
+_TAKES_ALL = ("utf-8", "utf8")
 
 Cell = str | tuple[str, str]
 """Text, or text and its colour."""
@@ -43,12 +45,13 @@ def show_all(values: Iterable[_Value], as_json: bool, lines: Callable[[Iterable[
 
 def to_json(value: object) -> str:
     """One line of JSON. Bytes of commands that are not UTF-8 become \\udcXX, as Python reads them back."""
-    try:
-        return msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:
-        import json
+    with suppress(UnicodeEncodeError):
+        text = msgspec.json.encode(value).decode()
+        if text.isascii() or sys.stdout.encoding.lower() in _TAKES_ALL:
+            return text
+    import json
 
-        return json.dumps(msgspec.to_builtins(value))
+    return json.dumps(msgspec.to_builtins(value))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], right: Iterable[str] = ()) -> Iterable[str]:

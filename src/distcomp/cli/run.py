@@ -28,6 +28,7 @@ from distcomp.cli.options import (
     WishFlags,
     with_flags,
 )
+from distcomp.cli.usage import BadUsage
 from distcomp.errors import StoreUnavailable
 from distcomp.model import State
 
@@ -87,6 +88,8 @@ def run(
     """
     from distcomp.cli import submitting, summary
 
+    if slurm is not None and slurm < 1:
+        raise BadUsage(f"--slurm is a number of workers, and not {slurm}.")
     settings = parse_settings(set_, max_tasks=max_tasks, listen=away.listen, collect=away.patterns())
     nodes = away.nodes(wishes, flags.cwd)
     words = words_after_dashes(ctx)

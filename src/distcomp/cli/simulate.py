@@ -91,6 +91,8 @@ def simulate(
     """
     if family and job:
         raise BadUsage("A workload is a family or what a job has finished, not both.")
+    if tasks is not None and tasks < 1:
+        raise BadUsage(f"--tasks is a number of tasks, and not {tasks}.")
     try:
         if family:
             answer = _of_family(family, nodes, more, tasks, policy, seed)
