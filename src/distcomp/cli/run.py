@@ -28,7 +28,7 @@ from distcomp.cli.options import (
     WishFlags,
     with_flags,
 )
-from distcomp.cli.usage import BadUsage
+from distcomp.cli.usage import check_number
 from distcomp.errors import StoreUnavailable
 from distcomp.model import State
 
@@ -86,24 +86,29 @@ def run(
 
     Exit code: 0 all finished, 1 some failed or cannot run, 2 wrong input, 130 interrupted.
     """
-    from distcomp.cli import submitting, summary
+    from distcomp.cli import summary
 
-    if slurm is not None and slurm < 1:
-        raise BadUsage(f"--slurm is a number of workers, and not {slurm}.")
+    check_number("--slurm", "workers", slurm)
     settings = parse_settings(set_, max_tasks=max_tasks, listen=away.listen, collect=away.patterns())
     nodes = away.nodes(wishes, flags.cwd)
     words = words_after_dashes(ctx)
     brings_tasks = file is not None or words is not None
     with opened(create=brings_tasks, settings=settings) as client:
-        submitted, others = None, Others()
-        if brings_tasks:
-            submitted = submitting.submit(client, file, words, flags, run=True)
-            others = client.others(submitted, submitting.retried_states(flags, retry_failed=True))
-            for line in filter(None, [*submitting.lines(submitted), submitting.others_line(others, submitted.jobs)]):
-                print(line, file=sys.stderr)
+        submitted, others = _submit(client, file, words, flags) if brings_tasks else (None, Others())
         done = Run(client, submitted, settings, nodes, slurm, others).until_done()
         render.show(done, as_json, summary.lines)
     raise typer.Exit(done.exit_code)
+
+
+def _submit(client: Client, file: str | None, words: list[str] | None, flags: SubmitFlags) -> tuple[Submitted, Others]:
+    """Add the tasks, and say what came of it."""
+    from distcomp.cli import submitting
+
+    submitted = submitting.submit(client, file, words, flags, run=True)
+    others = client.others(submitted, submitting.retried_states(flags, retry_failed=True))
+    for line in filter(None, [*submitting.lines(submitted), submitting.others_line(others, submitted.jobs)]):
+        print(line, file=sys.stderr)
+    return submitted, others
 
 
 run.command_class = TakesCommand  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ import typer
 from distcomp.cli import render
 from distcomp.cli.opening import opened
 from distcomp.cli.options import AsJson
-from distcomp.cli.usage import BadUsage
+from distcomp.cli.usage import BadUsage, check_number
 from distcomp.model import State
 
 if TYPE_CHECKING:
@@ -91,8 +91,6 @@ def simulate(
     """
     if family and job:
         raise BadUsage("A workload is a family or what a job has finished, not both.")
-    if tasks is not None and tasks < 1:
-        raise BadUsage(f"--tasks is a number of tasks, and not {tasks}.")
     try:
         if family:
             answer = _of_family(family, nodes, more, tasks, policy, seed)
@@ -107,6 +105,7 @@ def simulate(
 def _of_family(family: str, nodes: str, more: str, tasks: int | None, policies: list[str] | None, seed: int) -> Answer:
     from distcomp import simulate as simulator
 
+    check_number("--tasks", "tasks", tasks)
     specs, besides = simulator.parse_nodes(nodes) if nodes else [_this_node()], _parsed(more)
     made = simulator.family(family, tasks or TASKS_PER_NODE * len(specs), seed, specs[0])
     rows = [

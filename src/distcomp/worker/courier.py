@@ -56,10 +56,9 @@ class Courier:
         self._holds: dict[str, int] = {}
         self._outgrown: set[int] = set()
         self._rings = self._rings_before = 0
-        self._give_up_at_s = math.inf
+        self._give_up_at_s, self._renew_at_s = math.inf, 0.0
         self._news = News()
         self._due_s: float | None = None
-        self._renew_at_s = 0.0
         self._may_begin_life, self._is_stopping = threading.Event(), False
         self.away_since_s: float | None = None  # since when the store has not answered
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
@@ -126,11 +125,10 @@ class Courier:
 
     def say(self, facts: bytes, use: Use, *, is_news: bool = False) -> None:
         """What the next heartbeat, which comes at once with news, tells of the worker: JSON, and all that was used."""
-        with self._changed:
-            self._facts, self._use = facts, use
-            if is_news:
-                self._renew_at_s = 0.0
-                self._changed.notify()
+        self._facts, self._use = facts, use
+        if is_news:
+            self._renew_at_s = 0.0
+            self.ring()
 
     def news(self) -> News:
         """What came since the last call."""
