@@ -288,8 +288,8 @@ class Courier:
     def _attend_lease(self, store: Store) -> None:
         now_s = self._clock.monotonic_s()
         if now_s >= self._renew_at_s:
+            self._renew_at_s = now_s + store.limits.lease_s / 4  # first: news may come while it is on its way
             self._renew(store)
-            self._renew_at_s = now_s + store.limits.lease_s / 4
             # Memory may have become free with nothing that ended here.
             self.ring()
 
@@ -352,7 +352,7 @@ class Courier:
 
     def _reopen(self) -> Store:
         """After the store was away. If it crashed, it may have lost what it was told last."""
-        store = self._open()
+        store, self._renew_at_s = self._open(), 0.0
         self._deliver_spool(store)
         try:
             forgotten, not_ours = store.reconcile(self._current, [Proof(*held) for held in self._holds.items()])
