@@ -118,6 +118,11 @@ def test_without_a_file_it_runs_what_is_in_the_queue(sandbox: Sandbox) -> None:
     assert sandbox.distcomp("run").stdout.startswith("2 finished; "), "nothing is left, which is no error"
 
 
+def test_flags_of_a_submission_without_one_are_not_taken_in_silence(sandbox: Sandbox) -> None:
+    done = sandbox.distcomp("run", "--retries", "0", "--type", "shell", exit_code=2)
+    assert done.stderr.startswith("distcomp: --retries, --type: for what is submitted, and that is nothing.")
+
+
 def test_a_command_after_dashes_and_stdin(sandbox: Sandbox) -> None:
     sandbox.distcomp("run", "--", "touch", "a file")
     assert (sandbox.folder / "a file").exists()

@@ -153,6 +153,14 @@ class SubmitFlags:
         str | None, typer.Option(metavar="PATH", help="The Python for python tasks.  [default: this one]")
     ] = None
 
+    def given(self) -> list[str]:
+        """Names of the flags that were given, but for --cwd, which is also where nodes work."""
+        return [
+            f"--{(field.name.removesuffix('_name')).replace('_', '-')}"
+            for field in dataclasses.fields(self)
+            if field.name != "cwd" and getattr(self, field.name) not in (None, False)
+        ]
+
     def options(self, *, is_plain: bool, retry_failed: bool) -> SubmitOptions:
         """What the flags mean.
 

@@ -28,7 +28,7 @@ from distcomp.cli.options import (
     WishFlags,
     with_flags,
 )
-from distcomp.cli.usage import check_number
+from distcomp.cli.usage import BadUsage, check_number
 from distcomp.errors import StoreUnavailable
 from distcomp.model import State
 
@@ -93,6 +93,8 @@ def run(
     nodes = away.nodes(wishes, flags.cwd)
     words = words_after_dashes(ctx)
     brings_tasks = file is not None or words is not None
+    if not brings_tasks and (useless := flags.given()):
+        raise BadUsage(f"{', '.join(useless)}: for what is submitted, and that is nothing. Name a task file.")
     with opened(create=brings_tasks, settings=settings) as client:
         submitted, others = _submit(client, file, words, flags) if brings_tasks else (None, Others())
         done = Run(client, submitted, settings, nodes, slurm, others).until_done()
