@@ -155,11 +155,9 @@ class SubmitFlags:
 
     def given(self) -> list[str]:
         """Names of the flags that were given, but for --cwd, which is also where nodes work."""
-        return [
-            f"--{(field.name.removesuffix('_name')).replace('_', '-')}"
-            for field in dataclasses.fields(self)
-            if field.name != "cwd" and getattr(self, field.name) not in (None, False)
-        ]
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "cwd"}
+        names = [name for name, value in values.items() if value is not None and value is not False]
+        return [f"--{name.removesuffix('_name').replace('_', '-')}" for name in names]
 
     def options(self, *, is_plain: bool, retry_failed: bool) -> SubmitOptions:
         """What the flags mean.
