@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from benchmarks import memoryload
 from benchmarks.batches import Task
 from benchmarks.crew import Crew, crew
-from benchmarks.watch import Attempt, Watch
-from distcomp.api import TaskView
-from distcomp.model import Cause, State
+from benchmarks.watch import Watch
+from distcomp.api import Client, TaskView
+from distcomp.model import Cause, Outcome, State
 from tests.support.needs import needs_root
 
 pytestmark = needs_root
@@ -20,6 +20,7 @@ pytestmark = needs_root
 MIB = 2**20
 NODE_BYTES = 512 * MIB
 SOON_S = 60.0
+DYING_MS = 500
 
 
 @pytest.fixture
@@ -34,24 +35,32 @@ def is_exact(view: TaskView, task: Task) -> bool:
     return view.outcome is not None and view.outcome.columns == json.loads(task.expected_line)
 
 
-def lived_beside(attempt: Attempt, watch: Watch) -> bool:
-    """Was an older attempt still there when this one ended? The watch looks 20 times a second."""
+def attempts_of(own: Crew, views: Sequence[TaskView]) -> list[Outcome]:
+    """Every attempt, as the worker saw it."""
+    with Client.open(own.folder) as client:
+        return [attempt for view in views for attempt in client.explain(view.task_id).attempts]
+
+
+def was_beside_an_older_one(returned: Outcome, attempts: Sequence[Outcome]) -> bool:
+    """Was an older attempt still there when this one was told to end, some time before it had?"""
     return any(
-        other.started_s < attempt.started_s and other.ended_s > attempt.ended_s - 0.2
-        for other in watch.attempts
-        if other is not attempt
+        other.started_at_ms <= returned.started_at_ms and other.ended_at_ms > returned.ended_at_ms - DYING_MS
+        for other in attempts
+        if other is not returned
     )
 
 
 def test_tasks_that_together_exceed_the_node_all_finish(own: Crew) -> None:
     """Memory runs out again and again; who goes back is never the oldest, and the kernel need not choose."""
     tasks = [Task("ramp", 150 * MIB, 1.0 + number / 10, number) for number in range(12)]
-    with Watch(own.node, own.log) as watch:
-        own.submit(*tasks)
-        views = own.ended(SOON_S)
+    own.submit(*tasks)
+    views = own.ended(SOON_S)
     assert [view.state for view in views] == [State.FINISHED] * len(tasks)
     assert all(map(is_exact, views, tasks))
-    assert all(lived_beside(attempt, watch) for attempt in watch.killed), "the oldest attempt was returned"
+    attempts = attempts_of(own, views)
+    returned = [attempt for attempt in attempts if attempt.cause in (Cause.EVICTED, Cause.OOM)]
+    assert returned, "memory ran out"
+    assert all(was_beside_an_older_one(attempt, attempts) for attempt in returned), "the oldest attempt was returned"
     assert own.worker.poll() is None
 
 

@@ -37,7 +37,7 @@ def test_a_second_start_changes_nothing_and_one_node_can_be_stopped_alone(user: 
 def test_a_run_uses_the_workers_that_are_there(user: User) -> None:
     user.write("two.txt", "node[1-2]\n")
     user.distcomp("nodes", "start", "--hosts", "two.txt")
-    user.tasks("hostname")
+    user.tasks("sleep 2; hostname")
     done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt")
     assert "the workers that `distcomp nodes start` started do the work" in done.stderr
     assert "node3 not among them" in done.stderr
