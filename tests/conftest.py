@@ -44,13 +44,6 @@ def cluster(_hosts: Cluster) -> Iterator[Cluster]:
     _hosts.reset()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares something costly runs in one process: all tests on hosts, otherwise those of one file."""
-    for item in items:
-        on_hosts = "_hosts" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("hosts" if on_hosts else item.path.stem))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

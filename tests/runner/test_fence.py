@@ -153,12 +153,14 @@ def test_a_fence_that_a_killed_worker_left_is_used_again(fence: Fence) -> None:
     assert Fence.build("x/no/such", NODE_BYTES, time.time()) is None
 
 
-def test_a_fence_that_a_killed_worker_left_is_removed_by_the_next(fence: Fence) -> None:
-    own = Path("/sys/fs/cgroup/memory") / memory_cgroup()
-    left, in_use = own / f"distcomp-left-{os.getpid()}", own / f"distcomp-test-{os.getpid()}"
-    left.mkdir()
+def test_a_fence_that_a_killed_worker_left_is_removed_by_the_next() -> None:
+    """In a cgroup of its own, as other tests have fences beside ours."""
+    own = Path("/sys/fs/cgroup/memory") / memory_cgroup() / f"parent-{os.getpid()}"
+    left, in_use = own / "distcomp-left", own / "distcomp-used"
+    left.mkdir(parents=True)
+    in_use.mkdir()
     sleeper = subprocess.Popen(["sleep", "1000"])
-    fence.add(sleeper.pid)
+    (in_use / "cgroup.procs").write_text(str(sleeper.pid))
     try:
         remove_unused(own, made_before_s=left.stat().st_mtime - 60)
         assert left.exists(), "its worker may be about to use it"
@@ -168,6 +170,9 @@ def test_a_fence_that_a_killed_worker_left_is_removed_by_the_next(fence: Fence) 
     finally:
         sleeper.kill()
         sleeper.wait()
+        for folder in (left, in_use, own):
+            if folder.exists():
+                folder.rmdir()
 
 
 def test_a_process_that_has_ended_is_no_error(fence: Fence) -> None:

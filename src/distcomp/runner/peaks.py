@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 
 from distcomp.clock import Clock
+from distcomp.runner.aside import Aside
 from distcomp.runner.attempt import Live
 from distcomp.runner.course import Course
-from distcomp.runner.sharing import Sharing
 from distcomp.runner.strays import Strays
-from distcomp.runner.trees import Resident, TreeMemory, read_proc_file
+from distcomp.runner.trees import Resident, TreeMemory, read_proc_file, shared_once
 
 _OWN_PEAK = re.compile(rb"VmHWM:\s*(\d+) kB")
 _SHORT_S = 0.04
@@ -35,7 +36,8 @@ class PeakMemory:
         self._clock = clock
         self._trees: TreeMemory[Live] = TreeMemory()
         self._own_peak_bytes = _own_peak_bytes()
-        self._sharing = Sharing()
+        # In a thread: the kernel waits for who is just mapping memory, tens of milliseconds where it runs out.
+        self._sharing = Aside("shared pages", on_done=lambda: None)
         self._shared_at_s = 0.0
 
     def measure(self, roots: Mapping[int, Live], strays: Strays) -> None:
@@ -59,18 +61,21 @@ class PeakMemory:
 
     def _look_for_shared(self, sample: Mapping[Live, Resident], now_s: float) -> None:
         """Pages that the processes of one attempt share, as after a fork: the largest trees first, some at a time."""
-        if answer := self._sharing.answer():
-            measured = answer.live.attempt.measured
-            measured.shared_once, measured.shared_at_s = answer.once, now_s
-            self._shared_at_s = now_s + answer.cpu_s / _SHARED_SHARE
-        if self._sharing.is_busy or now_s < self._shared_at_s:
+        self._sharing.finish_done()
+        if self._sharing.unfinished or now_s < self._shared_at_s:
             return
         trees = [
             live for live, resident in sample.items() if resident.processes > 1 and resident.sum_bytes > _LARGE_BYTES
         ]
         if trees:
             live = min(trees, key=lambda live: (live.attempt.measured.shared_at_s, -sample[live].sum_bytes))
-            self._sharing.ask(live, self._trees.processes(live))
+            pids = self._trees.processes(live)
+            self._sharing.put(lambda: _timed_shared_once(pids), lambda answer: self._note_shared(live, *answer))
+
+    def _note_shared(self, live: Live, once: float, cpu_s: float) -> None:
+        now_s, measured = self._clock.monotonic_s(), live.attempt.measured
+        measured.shared_once, measured.shared_at_s = once, now_s
+        self._shared_at_s = now_s + cpu_s / _SHARED_SHARE
 
     def processes(self, live: Live) -> list[int]:
         """All of an attempt's, as the last look saw them."""
@@ -87,6 +92,13 @@ class PeakMemory:
         """Let go of /proc."""
         self._sharing.close()
         self._trees.close()
+
+
+def _timed_shared_once(pids: list[int]) -> tuple[float, float]:
+    """What `shared_once` says, and the CPU seconds that it took."""
+    before_s = time.thread_time()
+    once = shared_once(pids)
+    return once, time.thread_time() - before_s
 
 
 def _own_peak_bytes() -> int:

@@ -354,11 +354,12 @@ class Runner:
 
     def _kill_now(self, live: Live) -> None:
         live.was_killed, live.kill_at_s, live.attempt.is_dying = True, math.inf, True
+        if self._strays:
+            self._signal(live, signal.SIGKILL)
+            return
         # Not all of the process table: who has left the group is an orphan when its parent is dead, and found as such.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(live.attempt.pid, signal.SIGKILL)
-        if self._strays:
-            self._signal(live, signal.SIGKILL)
 
     def _signal(self, live: Live, signal_number: int) -> None:
         signal_tree(live.attempt.pid, self._strays.surely_of(live), signal_number)

@@ -181,9 +181,9 @@ local function remember_past(id, outcome)
   call('LTRIM', key.past .. id, -PAST_KEPT, -1)
 end
 
-local function count_end(now)
+local function count_ends(now, number)
   local span = key.rate .. text(math.floor(now / 1000))
-  call('INCR', span)
+  call('INCRBY', span, number)
   call('EXPIRE', span, 120)
 end
 

@@ -16,11 +16,11 @@ for at = 1, #ARGV, 6 do
     add_stat('wall_ms:' .. ARGV[at + 2], tonumber(ARGV[at + 3]))
     add_stat('cpu_ms:' .. ARGV[at + 2], tonumber(ARGV[at + 4]))
     if ARGV[at + 2] == 'exit' then failed_on[attempt.worker] = true end
-    count_end(now_ms())
     ended = ended + 1
   end
   replies[#replies + 1] = attempt and 'ok' or 'lease_lost'
 end
+if ended > 0 then count_ends(now_ms(), ended) end
 for worker in pairs(failed_on) do note_failure(worker) end
 write_counters('failed', ended)
 return replies

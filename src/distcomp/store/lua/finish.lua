@@ -37,9 +37,7 @@ if ended > 0 then
     call('SREM', key.held .. worker, unpack(done))
     note_success(worker, now)
   end
-  local span = key.rate .. text(math.floor(now / 1000))
-  call('INCRBY', span, ended)
-  call('EXPIRE', span, 120)
+  count_ends(now, ended)
 end
 write_counters('finished', ended)
 return replies
