@@ -18,7 +18,7 @@ def run_pytest(folder: Path, test_source: str, ci: str) -> tuple[int, str]:
     """Exit status and output of a session in a project of its own that has our conftest.py."""
     (folder / "test_it.py").write_text(test_source)
     (folder / "conftest.py").write_text("from tests.conftest import *\n")
-    environment = {**os.environ, "CI": ci, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "CI": ci, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), str(folder)]
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout
@@ -64,6 +64,32 @@ def test_that_forgets():
     assert status == 1
     assert "1 passed, 1 error" in output
     assert "sleep 1000 (started in test_it.py::test_that_forgets (call))" in output
+
+
+def test_a_store_server_that_a_test_leaves_is_found(tmp_path: Path) -> None:
+    """Its environment reads as empty: it writes its title over it."""
+    source = """
+from tests.support.servers import Server
+def test_that_forgets():
+    Server("valkey9")
+"""
+    status, output = run_pytest(tmp_path, source, ci="")
+
+    assert status == 1
+    assert "1 passed, 1 error" in output
+    assert "valkey-server unixsocket:" in output
+
+
+def test_a_process_that_forgets_its_environment_is_found(tmp_path: Path) -> None:
+    source = """
+import subprocess
+def test_that_forgets():
+    subprocess.run(["env", "-i", "sh", "-c", "setsid sleep 1000 </dev/null >/dev/null 2>&1 &"], check=True)
+"""
+    status, output = run_pytest(tmp_path, source, ci="")
+
+    assert status == 1
+    assert "sleep 1000 (started in an unknown test)" in output
 
 
 def test_what_has_ended_is_not_left() -> None:

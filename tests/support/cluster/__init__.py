@@ -33,8 +33,8 @@ PROGRAMS = {
 """What hosts.sh calls, and the Debian packages that bring it."""
 
 STEP_S = 60
-# Kept in a node's processes, so that what a test leaves can be found and named (tests/support/leftovers.py).
-_KEPT = ("SESSION_OF_DISTCOMP_TESTS", "PYTEST_CURRENT_TEST", "CI")
+# Kept in a node's processes, so that what a test leaves can be named (tests/support/leftovers.py).
+_KEPT = ("PYTEST_CURRENT_TEST", "CI")
 
 
 def lacking() -> str:
