@@ -261,3 +261,15 @@ def test_a_node_that_fails_alone_is_given_nothing_more(cluster: Cluster, store: 
     field.release("node1")
     see_that_it_takes_part(field, "node1")
     field.check()
+
+
+def test_a_node_that_fails_from_its_start_costs_a_short_run_nothing(cluster: Cluster, store: Store) -> None:
+    """Over before anybody is suspected, and without retries: what fails there counts only if it fails elsewhere too."""
+    field = Field(cluster, store, lease="2s", retries=0, quarantine_after=1000)
+    open_gate(field, "node0", "node2", "node3")
+    field.write_tasks(30, sleep_s=0.2, first="test -e gate || exit 3; ")
+    field.start_workers(cluster.nodes[1:])
+    field.distcomp("submit", "tasks.txt")
+    field.wait_for_all()
+    assert field.attempts("exit") > 0, "it was given some"
+    field.check()

@@ -14,6 +14,7 @@ from tests.support.values import (
     PLENTY,
     a_worker,
     commands,
+    doubt,
     fail,
     finish,
     give_back,
@@ -61,6 +62,13 @@ def claims_what_has_failed_on_its_node(store: Store, worker: WorkerName) -> Call
     return lambda: store.claim(worker, PLENTY)
 
 
+def doubts_its_node(store: Store, worker: WorkerName) -> Callable[[], object]:
+    """It looks for a worker elsewhere that has not failed: there is one, most likely."""
+    submit(store, *map(str, range(20)))
+    claims = store.claim(worker, PLENTY).claims
+    return lambda: store.settle([doubt(claim) for claim in claims])
+
+
 def fails_like_all_others(store: Store, worker: WorkerName) -> Callable[[], object]:
     """It asks whether others do better. So do they all, every second, when the tasks are what is wrong."""
     submit(store, "x")
@@ -73,8 +81,8 @@ def beats(store: Store, worker: WorkerName) -> Callable[[], object]:
 
 
 ACTIONS = [
-    gives_a_task_back, retries_tasks_that_no_node_can_start, claims_what_has_failed_on_its_node, fails_like_all_others,
-    beats,
+    gives_a_task_back, retries_tasks_that_no_node_can_start, claims_what_has_failed_on_its_node, doubts_its_node,
+    fails_like_all_others, beats,
 ]  # fmt: skip
 
 

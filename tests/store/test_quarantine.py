@@ -12,7 +12,7 @@ from distcomp.store.keys import prefix
 from distcomp.store.reading import Reading
 from distcomp.store.settlements import AnySettlement, Suspect
 from distcomp.store.store import Store, WorkerName
-from tests.support.values import PLENTY, commands, fail, finish, id_of, registered, retry_later, submit
+from tests.support.values import PLENTY, commands, doubt, fail, finish, id_of, registered, retry_later, submit
 
 
 def succeeds(store: Store, worker: WorkerName) -> None:
@@ -58,9 +58,60 @@ def test_failures_that_other_nodes_share_are_the_tasks_own(
     store.settle([settle(claim) for claim in store.claim(other, PLENTY).claims])
     assert store.settle([suspect(bad, "x")]) == ["shared"], "it fails as well"
     succeeds(store, other)
-    client.zincrby(prefix("test") + "thriving", -6000, "other")
+    client.zincrby(prefix("test") + "lately", -6000, "other")
     assert store.settle([suspect(bad, "x")]) == ["shared"], "its last success was before"
     assert Reading(store).counts()[State.TODO] + Reading(store).counts()[State.FAILED] == 2
+
+
+def test_what_failed_where_nothing_has_succeeded_yet_is_tried_on_another_node(store: Store) -> None:
+    """Also without retries, and before any other node has ended anything."""
+    new, other = registered(store, "new"), registered(store, "other")
+    submit(store, "x")
+    [first] = store.claim(new, PLENTY).claims
+    assert store.settle([doubt(first)]) == ["ok"]
+    assert store.claim(new, PLENTY).claims == []
+    [second] = store.claim(other, PLENTY).claims
+    assert (second.attempt, second.failures) == (2, 1)
+    assert store.settle([doubt(second)]) == ["nowhere"], "once is enough"
+    assert store.settle([fail(second)]) == ["ok"]
+    assert Reading(store).counts()[State.FAILED] == 1
+
+
+def test_a_task_is_not_doubted_where_no_other_node_may_do_better(store: Store) -> None:
+    alone = registered(store, "alone")
+    submit(store, *"abcd")
+    claims = store.claim(alone, PLENTY).claims
+    assert store.settle([doubt(claims[0])]) == ["nowhere"]
+    registered(store, "neighbour", node="node-alone")
+    assert store.settle([doubt(claims[0])]) == ["nowhere"], "it is on the same node"
+    other = registered(store, "other")
+    submit(store, "y")
+    store.settle([fail(claim) for claim in store.claim(other, PLENTY).claims])
+    assert store.settle([doubt(claims[0])]) == ["nowhere"], "that one fails as well"
+    succeeds(store, other)
+    assert store.settle([doubt(claims[0])]) == ["ok"]
+    succeeds(store, registered(store, "third"))
+    store.settle([suspect(other)])
+    store.leave(WorkerName("third", "1", "node-third"))
+    assert store.settle([doubt(claims[1])]) == ["nowhere"], "that one is in quarantine"
+
+
+def test_a_doubted_task_comes_back_when_there_is_no_other_node(store: Store) -> None:
+    new, other = registered(store, "new"), registered(store, "other")
+    submit(store, "x")
+    store.settle([doubt(claim) for claim in store.claim(new, PLENTY).claims])
+    assert store.claim(new, PLENTY).claims == []
+    assert store.leave(other) == "ok"
+    assert commands(store.claim(new, PLENTY).claims) == ["x"]
+
+
+def test_quarantine_takes_back_what_a_doubt_has_counted(store: Store) -> None:
+    bad, good = registered(store, "bad"), registered(store, "good")
+    succeeds(store, good)
+    submit(store, "x")
+    store.settle([doubt(claim) for claim in store.claim(bad, PLENTY).claims])
+    assert store.settle([suspect(bad, "x")]) == ["ok"]
+    assert [claim.failures for claim in store.claim(good, PLENTY).claims] == [0]
 
 
 def test_a_node_in_quarantine_is_shown_until_it_is_released(store: Store) -> None:

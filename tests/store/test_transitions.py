@@ -23,6 +23,7 @@ from tests.support.values import (
     PLENTY,
     a_worker,
     commands,
+    doubt,
     fail,
     finish,
     give_back,
@@ -159,7 +160,7 @@ def test_a_spec_comes_back_as_it_was_submitted(store: Store) -> None:
 # Leaving `running` needs the claim's own token
 
 
-@pytest.mark.parametrize("settle", [finish, fail, retry_later, give_back])
+@pytest.mark.parametrize("settle", [finish, fail, doubt, retry_later, give_back])
 def test_a_settlement_with_a_stale_token_changes_nothing(
     store: Store, reading: Reading, settle: Callable[[Claim], AnySettlement]
 ) -> None:
@@ -565,7 +566,7 @@ def test_events_tell_what_happened_and_wait(store: Store, reading: Reading) -> N
 
 
 def test_every_script_is_a_method_and_a_row_of_the_state_machine() -> None:
-    in_submission = {"finish", "fail", "retry_later", "give_back", "quarantine"}
+    in_submission = {"finish", "fail", "doubt", "retry_later", "give_back", "quarantine"}
     for name in script_names():
         assert name in in_submission or hasattr(Store, name), name
     table = (Path(__file__).parents[2] / "docs/state-machine.md").read_text()

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 
 from distcomp.model import Cause, Claim, JobContext, NodeRoom, Outcome, TaskSpec, Usage
-from distcomp.store.settlements import Fail, Finish, GiveBack, RetryLater
+from distcomp.store.settlements import Doubt, Fail, Finish, GiveBack, RetryLater
 from distcomp.store.store import Store, WorkerName
 
 PLENTY = NodeRoom(100, 1 << 40, 64, 1 << 40, 64)
@@ -72,6 +72,11 @@ def finish(claim: Claim) -> Finish:
 def fail(claim: Claim) -> Fail:
     """A report of failure for good."""
     return Fail(claim.task_id, claim.token, outcome(Cause.EXIT, attempt=claim.attempt))
+
+
+def doubt(claim: Claim) -> Doubt:
+    """A report of failure for good, on a node that may be at fault itself."""
+    return Doubt(claim.task_id, claim.token, outcome(Cause.EXIT, attempt=claim.attempt))
 
 
 def retry_later(claim: Claim, delay_s: float = 0, away: str = "") -> RetryLater:

@@ -27,8 +27,11 @@ def test_failures_are_counted_until_a_success(clock: Clock) -> None:
         streak.note(task_id, outcome(Cause.EXIT))
         clock.now_s += 1
     assert (streak.failed, streak.lasts_s) == (["a", "b", "a"], 3)
+    assert not streak.has_succeeded
     streak.note("c", outcome(Cause.FINISHED))
     assert streak.failed == []
+    streak.note("d", outcome(Cause.EXIT))
+    assert streak.has_succeeded, "and stays so"
 
 
 @pytest.mark.parametrize("cause", [Cause.EVICTED, Cause.OOM, Cause.TIMEOUT, Cause.DRAINED])

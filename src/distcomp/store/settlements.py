@@ -40,6 +40,15 @@ class RetryLater(Settlement, frozen=True):
     away: str = ""
 
 
+class Doubt(Settlement, frozen=True):
+    """The task has failed for good, on a node where nothing has succeeded yet: running -> todo, to try another node.
+
+    Where no other may do better, or the task was doubted before, nothing is done: then it is a `Fail`.
+    """
+
+    outcome: Outcome
+
+
 class GiveBack(Settlement, frozen=True):
     """The task is returned through no fault of its own: running -> todo.
 
@@ -68,4 +77,4 @@ class Suspect(Settlement, frozen=True):
     failed: tuple[str, ...]
 
 
-AnySettlement = Finish | Fail | RetryLater | GiveBack | Suspect
+AnySettlement = Finish | Fail | Doubt | RetryLater | GiveBack | Suspect

@@ -14,7 +14,7 @@ from distcomp.errors import LeaseLost, StoreRefused
 from distcomp.model import Claim, JobContext, NodeRoom, Outcome, State, TaskSpec, Use
 from distcomp.packing import starvation
 from distcomp.store.chunks import ChunkCache, Place
-from distcomp.store.settlements import AnySettlement, Fail, Finish, GiveBack, RetryLater, Suspect
+from distcomp.store.settlements import AnySettlement, Doubt, Fail, Finish, GiveBack, RetryLater, Suspect
 from distcomp.store.submission import Submission
 from distcomp.store.wire import Argument, Command, Wire
 
@@ -214,7 +214,7 @@ class Store:
         """Report attempts and claim new tasks, in one round trip.
 
         Returns the word for each settlement: 'ok'; 'lease_lost' when the task is another's; 'nowhere' for a
-        RetryLater that no node is left for. `room` None claims nothing.
+        RetryLater or a Doubt that no node is left for. `room` None claims nothing.
 
         Raises:
             LeaseLost: the worker was believed dead; the settlements were still taken each on its own merits,
@@ -306,6 +306,8 @@ def _script_and_args(settlement: AnySettlement) -> tuple[str, tuple[Argument, ..
             return "finish", (*_times_ms(outcome), _encoded(outcome))
         case Fail(outcome=outcome):
             return "fail", (outcome.cause, *_times_ms(outcome), _encoded(outcome))
+        case Doubt(outcome=outcome):
+            return "doubt", (outcome.cause, *_times_ms(outcome), _encoded(outcome))
         case RetryLater(outcome=outcome, delay_s=delay_s, away=away):
             return "retry_later", (outcome.cause, *_times_ms(outcome), _encoded(outcome), int(delay_s * 1000), away)
         case GiveBack(cause=cause, outcome=None, need_bytes=need_bytes):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from distcomp.clock import Clock
 from distcomp.errors import DistcompError, LeaseLost, StoreUnavailable
 from distcomp.model import Cause, NodeRoom, Use
-from distcomp.store.settlements import AnySettlement, Fail, GiveBack, RetryLater
+from distcomp.store.settlements import AnySettlement, Doubt, Fail, GiveBack, RetryLater
 from distcomp.store.store import Proof, Store, WorkerLeaseLost, WorkerName
 from distcomp.worker.news import News
 from distcomp.worker.outgrown import give_up_hopeless
@@ -277,7 +277,7 @@ class Courier:
         nowhere = [
             Fail(settlement.task_id, settlement.token, settlement.outcome)
             for settlement, word in zip(settlements, words, strict=True)
-            if word == "nowhere" and isinstance(settlement, RetryLater)
+            if word == "nowhere" and isinstance(settlement, RetryLater | Doubt)
         ]
         if nowhere:
             store.settle(nowhere)

@@ -13,12 +13,12 @@ import msgspec
 from distcomp import packing
 from distcomp.clock import Clock
 from distcomp.errors import DistcompError
-from distcomp.model import Cause, Claim, NodeMemory, NodeRoom
+from distcomp.model import Cause, Claim, NodeMemory, NodeRoom, Outcome
 from distcomp.runner.attempt import Ended, NodeRefused, RunningAttempt
 from distcomp.runner.fence import Fence
 from distcomp.runner.runner import Runner
 from distcomp.runner.wakeup import Wakeup
-from distcomp.store.settlements import AnySettlement, Fail, Finish, GiveBack, RetryLater, Suspect
+from distcomp.store.settlements import AnySettlement, Doubt, Fail, Finish, GiveBack, RetryLater, Suspect
 from distcomp.store.store import Proof
 from distcomp.worker.courier import Courier
 from distcomp.worker.looks import Looks, known_bytes_of, load_to_come
@@ -176,6 +176,8 @@ class Worker:
         match packing.after_end(claim, outcome, settings.retries, settings.retry_backoff_s, place):
             case packing.Done():
                 return Finish(claim.task_id, claim.token, outcome)
+            case packing.GiveUp() if self._is_doubtful(outcome):
+                return Doubt(claim.task_id, claim.token, outcome)
             case packing.GiveUp():
                 return Fail(claim.task_id, claim.token, outcome)
             case packing.TryAgain(delay_s, is_elsewhere):
@@ -183,6 +185,11 @@ class Worker:
                 return RetryLater(claim.task_id, claim.token, outcome, delay_s, away)
             case packing.PutBack(need_bytes):
                 return GiveBack(claim.task_id, claim.token, outcome.cause, outcome, need_bytes)
+
+    def _is_doubtful(self, outcome: Outcome) -> bool:
+        """May it be the node that failed, and not the task? Nothing has succeeded here yet."""
+        may_be_node = outcome.cause is Cause.EXIT and not self._streak.has_succeeded
+        return may_be_node and self._outlook.settings.quarantine_after > 0
 
     def _has_outgrown_node(self, ended: Ended) -> bool:
         """Did memory end it although it had the node to itself?"""

@@ -18,7 +18,7 @@ class Streak:
     Args:
         now_s: a monotonic clock.
 
-    `failed` are the tasks of the streak, `last_words` why the last of them failed.
+    `failed` are the tasks of the streak, `last_words` why the last of them failed. `has_succeeded`: any attempt, ever.
     """
 
     def __init__(self, now_s: Callable[[], float]) -> None:
@@ -26,11 +26,13 @@ class Streak:
         self._began_s = self._failed_s = now_s()
         self.failed: list[str] = []
         self.last_words = ""
+        self.has_succeeded = False
 
     def note(self, task_id: str, outcome: Outcome) -> None:
         """An attempt has ended."""
         if outcome.cause is Cause.FINISHED:
             self.failed.clear()
+            self.has_succeeded = True
         elif outcome.cause is Cause.EXIT:
             now_s = self._now_s()
             if not self.failed or now_s - self._failed_s > QUIET_S:

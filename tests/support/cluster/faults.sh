@@ -57,9 +57,12 @@ do_fault() { # KIND NODE ...
         freeze) echo 1 >"$(group unified "$node")/cgroup.freeze" ;;
         thaw) echo 0 >"$(group unified "$node")/cgroup.freeze" ;;
         # No script may hold a file on the node's disk open, so each runs in the node.
-        fill) (do_exec "$node" sh -c 'fallocate -l $(($(df --output=avail -B1 / | tail -1) / 100 * 98)) /var/tmp/.fill
-            dd if=/dev/zero of=/var/tmp/.fill2 bs=4k 2>/dev/null; true') ;;
-        unfill) (do_exec "$node" rm -f /var/tmp/.fill /var/tmp/.fill2) ;;
+        # Most of the room, most of what is left, and so on: written is only the rest.
+        fill) (do_exec "$node" sh -c 'for part in 1 2 3; do
+                fallocate -l $(($(df --output=avail -B1 / | tail -1) / 100 * 98)) /var/tmp/.fill$part
+            done
+            dd if=/dev/zero of=/var/tmp/.fill4 bs=4k 2>/dev/null; true') ;;
+        unfill) (do_exec "$node" sh -c 'rm -f /var/tmp/.fill*') ;;
         skew) "$CLUSTER_PYTHON" -S -c 'import struct, sys
 sys.stdout.buffer.write(struct.pack("d", float(sys.argv[1])))' "$1" |
             (do_exec "$node" dd of=/etc/skew conv=notrunc status=none) ;;

@@ -141,9 +141,10 @@ local function find_node(now, barred)
   end
 end
 
--- Workers whose last attempt that came to an end of its own succeeded, by when: what `quarantine` compares with.
-local function note_success(worker, now) call('ZADD', key.thriving, text(now), worker) end
-local function note_failure(worker) call('ZREM', key.thriving, worker) end
+-- When each worker's last attempt that came to an end of its own succeeded, or, below 0, failed: what `quarantine` and
+-- `doubt` compare with.
+local function note_success(worker, now) call('ZADD', key.lately, text(now), worker) end
+local function note_failure(worker, now) call('ZADD', key.lately, text(-now), worker) end
 
 -- Put a task that was tried before, or came back, into its queue.
 local function enqueue_single(id, header, index, tries)

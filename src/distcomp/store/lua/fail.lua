@@ -3,7 +3,7 @@
 -- KEYS  1 prefix
 -- ARGV  for each task: id, lease token, cause, wall time (ms), CPU time (ms), outcome (msgpack)
 -- Returns a word per task: 'ok', or 'lease_lost' when another owns the task by now; then nothing is written about it.
-local replies, ended, failed_on = {}, 0, {}
+local replies, ended, failed_on, now = {}, 0, {}, now_ms()
 for at = 1, #ARGV, 6 do
   local id = ARGV[at]
   local attempt = owned(call('HGET', key.tasks, id), ARGV[at + 1])
@@ -20,7 +20,7 @@ for at = 1, #ARGV, 6 do
   end
   replies[#replies + 1] = attempt and 'ok' or 'lease_lost'
 end
-if ended > 0 then count_ends(now_ms(), ended) end
-for worker in pairs(failed_on) do note_failure(worker) end
+if ended > 0 then count_ends(now, ended) end
+for worker in pairs(failed_on) do note_failure(worker, now) end
 write_counters('failed', ended)
 return replies

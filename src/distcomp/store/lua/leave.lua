@@ -9,6 +9,6 @@ if call('EXISTS', key.held .. worker) == 1 then return 'busy' end
 call('HDEL', key.incarnations, worker)
 call('HDEL', key.workers, worker)
 call('ZREM', key.leases, worker)
-call('ZREM', key.thriving, worker)
+call('ZREM', key.lately, worker)
 call('DEL', key.revoked .. worker)
 return 'ok'

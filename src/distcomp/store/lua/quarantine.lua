@@ -19,7 +19,7 @@ end
 local function is_shared(node, span)
   local since, seen = text(now - 1000 * span), 0
   while true do
-    local page = call('ZREVRANGEBYSCORE', key.thriving, '+inf', since, 'LIMIT', seen, 10)
+    local page = call('ZREVRANGEBYSCORE', key.lately, '+inf', since, 'LIMIT', seen, 10)
     for _, worker in ipairs(page) do
       if is_of_another_node(worker, node) then return false end
     end
@@ -61,7 +61,7 @@ for at = 1, #ARGV, 5 do
     replies[#replies + 1] = 'shared'
   else
     call('HSET', key.quarantined, worker, why)
-    call('ZREM', key.thriving, worker)
+    call('ZREM', key.lately, worker)
     for from = 1, #ids, 8 do uncharge(sub(ids, from, from + 7), node) end
     replies[#replies + 1] = 'ok'
   end

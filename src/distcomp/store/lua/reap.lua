@@ -29,7 +29,7 @@ for _, worker in ipairs(call('ZRANGEBYSCORE', key.leases, '-inf', text(now), 'LI
   if call('EXISTS', key.held .. worker) == 0 then
     call('HDEL', key.workers, worker)
     call('ZREM', key.leases, worker)
-    call('ZREM', key.thriving, worker)
+    call('ZREM', key.lately, worker)
     call('DEL', key.revoked .. worker)
   end
 end

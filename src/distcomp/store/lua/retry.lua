@@ -19,6 +19,7 @@ local function retry(id)
     remember_past(id, outcome)
   end
   tries.failures, tries.returns, tries.away, tries.shun, tries.lost_on = 0, 0, nil, nil, nil
+  tries.doubted = nil
   call('HSET', key.tries, id, cjson.encode(tries))
   call('HSET', key.tasks, id, 'b' .. place)
   call('SREM', key.failed, id)

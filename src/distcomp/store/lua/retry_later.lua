@@ -51,7 +51,7 @@ for at = 1, #ARGV, 8 do
   if reply == 'ok' then delayed = delayed + 1 end
   replies[#replies + 1] = reply
 end
-for worker in pairs(failed_on) do note_failure(worker) end
+for worker in pairs(failed_on) do note_failure(worker, now) end
 write_counters('delayed', delayed)
 -- The first to become due may be one of these: workers that wait set their timers anew.
 if delayed > 0 then wake_workers() end
