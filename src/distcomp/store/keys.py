@@ -54,9 +54,7 @@ KEYS = (
     Key("held", "set", "as workers", "worker -> ids of the tasks it has claimed", is_family=True),
     Key("revoked", "set", "until told", "worker -> ids of tasks taken from it, for it to kill", is_family=True),
     Key("quarantined", "hash", "until released", "worker -> why it is given nothing"),
-    Key(
-        "lately", "zset", "as workers", "worker -> server time in ms of its last attempt's end; minus: it failed"
-    ),
+    Key("lately", "zset", "as workers", "worker -> server time in ms of its last attempt's end; minus: it failed"),
     Key("rung_at", "string", "for ever", "server time in ms of the last word to all workers, where they are many"),
     Key("released", "hash", "for ever", "worker -> server time in ms when it was last released"),
     Key("events", "stream", "capped", "what happened, newest last"),

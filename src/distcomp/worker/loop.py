@@ -13,7 +13,7 @@ import msgspec
 from distcomp import packing
 from distcomp.clock import Clock
 from distcomp.errors import DistcompError
-from distcomp.model import Cause, Claim, NodeMemory, NodeRoom, Outcome
+from distcomp.model import Cause, Claim, NodeMemory, NodeRoom
 from distcomp.runner.attempt import Ended, NodeRefused, RunningAttempt
 from distcomp.runner.fence import Fence
 from distcomp.runner.runner import Runner
@@ -170,26 +170,19 @@ class Worker:
             self._take_refusal(refused.attempt.claim, refused.error)
 
     def _verdict(self, ended: Ended, *, has_outgrown_node: bool) -> AnySettlement:
-        claim, outcome = ended.attempt.claim, ended.outcome
-        settings = self._outlook.settings
+        claim, outcome, outlook = ended.attempt.claim, ended.outcome, self._outlook
+        settings = outlook.settings
         place = packing.Place(self._outlook.memory.total_bytes, was_alone=has_outgrown_node)
         match packing.after_end(claim, outcome, settings.retries, settings.retry_backoff_s, place):
             case packing.Done():
                 return Finish(claim.task_id, claim.token, outcome)
-            case packing.GiveUp() if self._is_doubtful(outcome):
-                return Doubt(claim.task_id, claim.token, outcome)
             case packing.GiveUp():
-                return Fail(claim.task_id, claim.token, outcome)
+                kind = Doubt if settings.quarantine_after and self._streak.may_be_the_nodes(outcome) else Fail
+                return kind(claim.task_id, claim.token, outcome)
             case packing.TryAgain(delay_s, is_elsewhere):
-                away = self._outlook.node if is_elsewhere else ""
-                return RetryLater(claim.task_id, claim.token, outcome, delay_s, away)
+                return RetryLater(claim.task_id, claim.token, outcome, delay_s, outlook.node if is_elsewhere else "")
             case packing.PutBack(need_bytes):
                 return GiveBack(claim.task_id, claim.token, outcome.cause, outcome, need_bytes)
-
-    def _is_doubtful(self, outcome: Outcome) -> bool:
-        """May it be the node that failed, and not the task? Nothing has succeeded here yet."""
-        may_be_node = outcome.cause is Cause.EXIT and not self._streak.has_succeeded
-        return may_be_node and self._outlook.settings.quarantine_after > 0
 
     def _has_outgrown_node(self, ended: Ended) -> bool:
         """Did memory end it although it had the node to itself?"""

@@ -44,6 +44,10 @@ class Streak:
             if len(self.failed) < MOST_KEPT:
                 self.failed.append(task_id)
 
+    def may_be_the_nodes(self, outcome: Outcome) -> bool:
+        """May this failure be the node's, and not the task's? Nothing has succeeded here yet."""
+        return outcome.cause is Cause.EXIT and not self.has_succeeded
+
     def is_long(self, after: int) -> bool:
         """Whether it has so many failures, and goes on. 0: never."""
         return 0 < after <= len(self.failed) and self._now_s() - self._failed_s <= QUIET_S
