@@ -61,7 +61,8 @@ _END = """
 | `redis://USER:PASSWORD@HOST:PORT/DB` | a Valkey, or a Redis from 6.2 on; all but the host may be left out |
 | `rediss://...?ca=FILE&cert=FILE&key=FILE` | the same over TLS |
 | `unix:///PATH?db=N` | a Unix socket |
-| `sentinel://HOST:PORT,HOST:PORT/SERVICE/DB` | the master that Sentinels name |
+| `sentinel://HOST:PORT,HOST:PORT/SERVICE/DB` | the primary that Sentinels name |
+| `sentinels://...?ca=FILE&cert=FILE&key=FILE` | the same, Sentinels and servers over TLS |
 
 A password in the URL is hidden wherever the URL is shown. Better is `?password_file=FILE`, a file that only its owner
 can read, or the environment variable `DISTCOMP_STORE_PASSWORD`. The project's own server has a random password, in

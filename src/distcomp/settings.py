@@ -17,7 +17,7 @@ import msgspec
 from distcomp.globs import check_glob
 from distcomp.units import format_bytes, format_duration, parse_duration, parse_fraction, parse_size
 
-STORE_SCHEMES = ("redis", "rediss", "unix", "sentinel")
+STORE_SCHEMES = ("redis", "rediss", "unix", "sentinel", "sentinels")
 
 RETRY_BACKOFF_CAP_S = 60.0
 """`retry_backoff` doubles with each failure up to this."""

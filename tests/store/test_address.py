@@ -58,6 +58,10 @@ class TestUrls:
             ("unix:///run/a%20b.sock?db=1", Address("/run/a b.sock", database=1)),
             ("unix://:secret@/run/s.sock", Address("/run/s.sock", password="secret")),
             ("sentinel://a,b:7000/main/2", Address("", (("a", 26379), ("b", 7000)), "main", 2)),
+            (
+                "sentinels://a/main?ca=/c.pem",
+                Address("", (("a", 26379),), "main", is_tls=True, tls_files={"ca": "/c.pem"}),
+            ),
         ],
     )
     def test_what_they_mean(self, url: str, address: Address) -> None:
@@ -76,6 +80,8 @@ class TestUrls:
             "unix://run/s.sock",
             "unix:///",
             "sentinel://host",
+            "sentinel://host/main?ca=/c.pem",
+            "sentinels://host",
             "sentinel://a,/main",
             "redis://:pa/hush@host",
             "redis://:hush?hush@host",

@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from distcomp import statefolder
-from distcomp.errors import BadSetting, StoreRefused
+from distcomp.errors import BadSetting, StoreRefused, StoreUnavailable
 from distcomp.settings import DEFAULTS
 from distcomp.statefolder import StateFolder
 from distcomp.store.address import Address, connect, parse
@@ -51,11 +51,12 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def tls_server(tmp_path: Path) -> Iterator[TlsServer]:
-    """Starts a server that speaks TLS alone, with a certificate and its key; gives the port."""
+    """Starts a server that speaks TLS alone, with a certificate and its key; gives the port. `config`: a Sentinel's."""
 
-    def start(certificate: Path, key: Path, *options: str, port: int = 0) -> int:
+    def start(certificate: Path, key: Path, *options: str, port: int = 0, config: Path | None = None) -> int:
         port = port or free_port()
-        command = [binary("redis7"), "--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--save", ""]
+        program = [binary("redis7"), *([str(config), "--sentinel"] if config else [])]
+        command = [*program, "--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--save", ""]
         command += ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no"]
         process = subprocess.Popen([*command, *options], cwd=tmp_path, stdout=subprocess.DEVNULL)
         stack.callback(process.wait)
@@ -111,6 +112,29 @@ class TestOfTheUsersOwn:
     def test_a_file_that_is_missing_is_named(self) -> None:
         with pytest.raises(BadSetting, match=r"/none\.pem, which is 'ca' in the store's URL, cannot be read"):
             connect(parse("rediss://127.0.0.1?ca=/none.pem", {}))
+
+
+class TestWithSentinels:
+    @pytest.fixture
+    def sentinel(self, authority: Authority, tls_server: TlsServer, tmp_path: Path) -> int:
+        """Port of a Sentinel that speaks TLS alone, as the server does that it names, "main"."""
+        certificate, key = authority.sign("server", "IP:127.0.0.1")
+        trusts = ("--tls-replication", "yes", "--tls-ca-cert-file", str(authority.file))
+        primary = tls_server(certificate, key, *trusts)
+        config = tmp_path / "sentinel.conf"
+        config.write_text(f"sentinel monitor main 127.0.0.1 {primary} 1\n")
+        return tls_server(certificate, key, *trusts, config=config)
+
+    def test_both_are_reached_encrypted(self, authority: Authority, sentinel: int) -> None:
+        with connect(parse(f"sentinels://127.0.0.1:{sentinel}/main?ca={authority.file}", {})) as client:
+            assert client.info("replication")["role"] == "master"
+        with pytest.raises(StoreUnavailable, match="No Sentinel"):
+            connect(parse(f"sentinel://127.0.0.1:{sentinel}/main", {}))
+
+    def test_another_ca_is_refused(self, sentinel: int, tmp_path: Path) -> None:
+        other = Authority(tmp_path, "other")
+        with pytest.raises(StoreRefused, match="cannot prove that it is the store"):
+            connect(parse(f"sentinels://127.0.0.1:{sentinel}/main?ca={other.file}", {}))
 
 
 @pytest.fixture

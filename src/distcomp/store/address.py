@@ -66,7 +66,7 @@ class Address:
             return f"unix://{self.socket_path}"
         hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
         if self.service:
-            return f"sentinel://{hosts}/{self.service}"
+            return f"{'sentinels' if self.is_tls else 'sentinel'}://{hosts}/{self.service}"
         return f"{'rediss' if self.is_tls else 'redis'}://{hosts}/{self.database}"
 
 
@@ -74,7 +74,8 @@ def parse(url: str, environment: Mapping[str, str]) -> Address:
     """The address that a store URL names.
 
     `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, `rediss://` the same over TLS (`?ca=FILE&cert=FILE&key=FILE`),
-    `unix://[USER:PASSWORD@]/PATH[?db=N]`, `sentinel://[USER:PASSWORD@]HOST[:PORT],.../SERVICE[/DB]`.
+    `unix://[USER:PASSWORD@]/PATH[?db=N]`, `sentinel://[USER:PASSWORD@]HOST[:PORT],.../SERVICE[/DB]`, and `sentinels://`
+    the same with Sentinels and servers over TLS.
     Without a password in the URL it is that of `?password_file=FILE`, else that of the environment.
 
     Raises:
@@ -104,7 +105,9 @@ def _parse(url: str, environment: Mapping[str, str]) -> Address:
         password=unquote(password) or _password_from(password_file, environment),
     )
     if options:
-        raise ValueError("after the '?' there may be db and password_file, and for rediss ca, cert and key")
+        raise ValueError(
+            "after the '?' there may be db and password_file, and for rediss and sentinels ca, cert and key"
+        )
     return address
 
 
@@ -116,15 +119,16 @@ def _place(parts: SplitResult, hosts: str, options: dict[str, str]) -> Address:
             return Address(socket_path=_socket_path(hosts, parts))
         case "redis":
             return Address(hosts=(_host(hosts, 6379),), database=_database(path))
-        case "rediss":
-            files = {name: options.pop(name) for name in _TLS_OPTIONS if name in options}
-            return Address(hosts=(_host(hosts, 6379),), database=_database(path), is_tls=True, tls_files=files)
         case "sentinel":
             service, _, database = path.partition("/")
             if not service:
                 raise ValueError("the name of the service is missing after the hosts")
             every = tuple(_host(host, 26379) for host in hosts.split(","))
             return Address(hosts=every, service=service, database=_database(database))
+        case "rediss" | "sentinels":
+            files = {name: options.pop(name) for name in _TLS_OPTIONS if name in options}
+            same = _place(parts._replace(scheme=parts.scheme.removesuffix("s")), hosts, options)
+            return replace(same, is_tls=True, tls_files=files)
         case _:
             raise ValueError("the scheme is unknown")
 
@@ -245,8 +249,9 @@ def _sentinel_client(address: Address, options: dict[str, Any]) -> redis.Redis:
 
     # Sentinels have accounts of their own, usually none: the URL's password is that of the store.
     own = {name: value for name, value in options.items() if name not in ("db", "username", "password", "client_name")}
-    own |= {"socket_timeout": SENTINEL_TIMEOUT_S, "socket_connect_timeout": SENTINEL_TIMEOUT_S}
-    sentinel = Sentinel(list(address.hosts), sentinel_kwargs=own, **options, **_keepalive())  # type: ignore[no-untyped-call]
+    own |= {"socket_timeout": SENTINEL_TIMEOUT_S, "socket_connect_timeout": SENTINEL_TIMEOUT_S, **_tls(address)}
+    options |= _keepalive() | _tls(address)
+    sentinel = Sentinel(list(address.hosts), sentinel_kwargs=own, **options)  # type: ignore[no-untyped-call]
     client: redis.Redis = sentinel.master_for(address.service)  # type: ignore[no-untyped-call]
     return client
 
@@ -316,6 +321,21 @@ def is_about_certificates(error: Exception) -> bool:
     return "CERTIFICATE_VERIFY_FAILED" in str(error)
 
 
+def _shows_wrong_certificate(address: Address) -> bool:
+    """Whether a Sentinel is mistrusted for its certificate: the error of a search through all of them does not say."""
+    import redis
+
+    options = {"socket_timeout": SENTINEL_TIMEOUT_S, "socket_connect_timeout": SENTINEL_TIMEOUT_S, **_tls(address)}
+    for host, port in address.hosts:
+        try:
+            with redis.Redis(host=host, port=port, **options) as client:
+                client.ping()
+        except redis.RedisError as error:
+            if is_about_certificates(error):
+                return True
+    return False
+
+
 @contextmanager
 def errors_of(address: Address) -> Iterator[None]:
     """Raise our errors in place of redis'.
@@ -336,15 +356,17 @@ def errors_of(address: Address) -> Iterator[None]:
         ) from error
     except errors.BusyLoadingError as error:
         raise StoreUnavailable(f"The store at {address} is still loading its data.") from error
-    except MasterNotFoundError as error:
-        raise StoreUnavailable(f"No Sentinel of {address} that answers knows a primary that is up.") from error
     except (errors.ConnectionError, errors.TimeoutError) as error:
-        if is_about_certificates(error):
+        is_lost = isinstance(error, MasterNotFoundError)
+        if is_about_certificates(error) or (is_lost and address.is_tls and _shows_wrong_certificate(address)):
+            why = "the certificate that a Sentinel shows is not trusted" if is_lost else str(error)
             raise StoreRefused(
-                f"The store at {address} cannot prove that it is the store: {error}.",
+                f"The store at {address} cannot prove that it is the store: {why}.",
                 unchanged="It was told nothing, no password either.",
                 next_step="If it is: name the CA of its certificate in the URL (?ca=FILE), and the host as it has it.",
             ) from error
+        if is_lost:
+            raise StoreUnavailable(f"No Sentinel of {address} that answers knows a primary that is up.") from error
         raise StoreUnavailable(f"The store at {address} does not answer: {error}.") from error
     except errors.ResponseError as error:
         if isinstance(error, errors.ReadOnlyError | errors.OutOfMemoryError) or str(error).startswith(_TEMPORARY):
