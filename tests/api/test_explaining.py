@@ -39,7 +39,7 @@ FAILED = Outcome(Cause.EXIT, "n1", 1, 0, 1, exit_code=3, reason="exit code 3")
             {"total_memory_bytes": 5035 * GIB // 10},
             Tries(need_bytes=500 * GIB),
             None,
-            "it needs 500 GiB, which counts as 504.0 GiB (needs are kept in steps of 3 %), the node has 503.5 GiB",
+            "it needs 500 GiB, there is room for 6 GiB: 6 GiB of 16 GiB is free",
         ),
         (
             {"total_memory_bytes": 5035 * GIB // 10},

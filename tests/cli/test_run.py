@@ -149,9 +149,18 @@ def test_what_no_node_can_run_ends_the_run_and_is_said(sandbox: Sandbox) -> None
     sandbox.write("tasks.txt", "shell:0:0:0:true\nshell:0:4000T:0:true large\nshell:0:0:999:true wide\n")
     done = sandbox.distcomp("run", "tasks.txt", exit_code=1)
     assert done.stdout.startswith("1 finished, 2 left; ")
-    assert re.search(r"1 task needs 3\.9\d PiB: no node has so much", done.stdout)
+    assert re.search(r"1 task needs 3\.8\d PiB: no node has so much", done.stdout)
     assert re.search(r"1 task needs \d+ cores: no node has so much", done.stdout)
     assert sandbox.json("status")["counts"]["todo"] == 2
+
+
+def test_a_task_that_declares_what_the_node_has_runs_there(sandbox: Sandbox) -> None:
+    """In whatever steps the queue keeps needs: 1100 MiB are between two of them, and so are 1.9 cores."""
+    node = ("--set", "memory=1100M", "--set", "cores=1.9")
+    sandbox.write("tasks.txt", "".join(f"shell:0:{m}M:1.9:true {m}\n" for m in range(1090, 1111)))
+    assert sandbox.distcomp("run", "tasks.txt", *node).stdout.startswith("21 finished; "), "1 % more does no harm"
+    done = sandbox.distcomp("run", *node, "--memory", "1200M", "--", "true", exit_code=1)
+    assert "1 task needs 1.16 GiB: no node has so much (at most 1.07 GiB)" in done.stdout
 
 
 def test_progress_is_a_line_that_is_drawn_anew_on_a_terminal(sandbox: Sandbox) -> None:

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -22,6 +24,7 @@ from tests.support.waiting import wait_until
 pytestmark = needs_root
 MIB = 1 << 20
 NODE_BYTES = 1000 * MIB
+_Made = TypeVar("_Made")
 HOG = """
 import sys, time
 sys.stdin.readline()
@@ -51,11 +54,21 @@ def hogs(fence: Fence) -> Iterator[list[subprocess.Popen[str]]]:
     wait_until(lambda: fence.used_bytes() < 10 * MIB, "memory comes back")
 
 
+def born_inside(fence: Fence, make: Callable[[], _Made]) -> _Made:
+    """What `make` gives, called by a thread that is inside, as attempts are started."""
+
+    def start() -> _Made:
+        fence.add_thread(threading.get_native_id())
+        return make()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(start).result()
+
+
 def start_hog(hogs: list[subprocess.Popen[str]], fence: Fence, mib: int) -> subprocess.Popen[str]:
     code = [sys.executable, "-c", HOG.format(mib=mib)]
-    hog = subprocess.Popen(code, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    hog = born_inside(fence, lambda: subprocess.Popen(code, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
     hogs.append(hog)
-    assert fence.add(hog.pid)
     assert hog.stdin is not None
     hog.stdin.write("go\n")
     hog.stdin.flush()
@@ -132,16 +145,8 @@ def test_beyond_the_fence_the_kernel_kills_the_newest_and_nobody_outside(
 
 def test_what_a_thread_starts_is_born_inside(fence: Fence) -> None:
     """However quick it is, there is no time in which it is outside."""
-
-    def start() -> None:
-        fence.add_thread(threading.get_native_id())
-        groups.append(subprocess.check_output(["cat", "/proc/self/cgroup"], text=True))
-
-    groups: list[str] = []
-    thread = threading.Thread(target=start)
-    thread.start()
-    thread.join()
-    assert f"distcomp-test-{os.getpid()}" in groups[0]
+    group = born_inside(fence, lambda: subprocess.check_output(["cat", "/proc/self/cgroup"], text=True))
+    assert f"distcomp-test-{os.getpid()}" in group
     assert "distcomp-test" not in Path("/proc/self/cgroup").read_text()
 
 
@@ -173,9 +178,3 @@ def test_a_fence_that_a_killed_worker_left_is_removed_by_the_next() -> None:
         for folder in (left, in_use, own):
             if folder.exists():
                 folder.rmdir()
-
-
-def test_a_process_that_has_ended_is_no_error(fence: Fence) -> None:
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    assert not fence.add(gone.pid)

@@ -45,6 +45,14 @@ def test_a_small_task_is_not_as_large_as_the_worker(make_driver: MakeDriver) -> 
     assert len(ballast) > 100 * outcome.usage.peak_bytes > 0
 
 
+def test_of_a_task_that_no_look_saw_the_workers_own_memory_is_not_taken_for_its_peak(driver: Driver) -> None:
+    """The worker grows after it has begun, and tasks that are over at once cause no look."""
+    own_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ballast = bytearray(b"x") * (own_bytes + 50 * MIB)
+    assert ballast
+    assert driver.run("true").usage.peak_bytes == 0
+
+
 def test_what_attempts_use_now_is_known_while_they_run(make_driver: MakeDriver) -> None:
     driver = make_driver(look_interval_s=0.1)
     _hold(driver, 50, 1000)

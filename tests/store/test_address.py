@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ import redis
 
 from distcomp.errors import BadSetting, StoreRefused, StoreUnavailable
 from distcomp.store.address import Address, check_version, connect, errors_of, new_client, parse, version_number
-from tests.support.servers import SERVER_NAMES, binary
+from tests.support.servers import SERVER_NAMES, listening_server
 from tests.support.waiting import wait_until
 
 ServerAt = Callable[..., int]
@@ -25,25 +24,10 @@ def server_at(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server
     """Starts a server on a free port of the loopback, with these options, and gives the port."""
 
     def start(*options: str) -> int:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port: int = free.getsockname()[1]
-        command = [binary(request.param), *options, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
-        stack.callback(process.wait)
-        stack.callback(process.kill)
-        wait_until(lambda: answers(port), "the server listens")
-        return port
+        return stack.enter_context(listening_server(request.param, tmp_path, *options))
 
     with ExitStack() as stack:
         yield start
-
-
-def answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 class TestUrls:

@@ -30,8 +30,7 @@ from distcomp.store.listening import worker_password
 from distcomp.store.server import EmbeddedServer
 from tests.support.certificates import Authority
 from tests.support.needs import needs_openssl
-from tests.support.servers import binary
-from tests.support.waiting import wait_until
+from tests.support.servers import binary, listening_server
 
 pytestmark = needs_openssl
 
@@ -54,23 +53,13 @@ def tls_server(tmp_path: Path) -> Iterator[TlsServer]:
     """Starts a server that speaks TLS alone, with a certificate and its key; gives the port. `config`: a Sentinel's."""
 
     def start(certificate: Path, key: Path, *options: str, port: int = 0, config: Path | None = None) -> int:
-        port = port or free_port()
-        program = [binary("redis7"), *([str(config), "--sentinel"] if config else [])]
-        command = [*program, "--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--save", ""]
-        command += ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no"]
-        process = subprocess.Popen([*command, *options], cwd=tmp_path, stdout=subprocess.DEVNULL)
-        stack.callback(process.wait)
-        stack.callback(process.kill)
-        wait_until(lambda: is_open(port), "the server listens")
-        return port
+        program = (str(config), "--sentinel") if config else ()
+        proof = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no")
+        server = listening_server("redis7", tmp_path, *program, *proof, *options, port=port, tls=True)
+        return stack.enter_context(server)
 
     with ExitStack() as stack:
         yield start
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class TestOfTheUsersOwn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +17,8 @@ import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from tests.support.waiting import wait_until
 
 SERVER_NAMES = ("valkey9", "redis7", "redis62")
 
@@ -86,12 +89,35 @@ def running_server(name: str, *options: str) -> Iterator[str]:
         yield server.socket
 
 
-def _wait_until_it_answers(socket: str, process: subprocess.Popen[bytes]) -> None:
+@contextlib.contextmanager
+def listening_server(name: str, folder: Path, *options: str, port: int = 0, tls: bool = False) -> Iterator[int]:
+    """A server on the loopback, on this port or a free one, which it gives; with TLS it has no other way in."""
+    if not port:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+    ports = ["--port", "0", "--tls-port", str(port)] if tls else ["--port", str(port)]
+    command = [binary(name), *options, *ports, "--bind", "127.0.0.1", "--save", ""]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: is_open(port), "the server listens")
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def is_open(port: int) -> bool:
+    """Whether somebody listens on this port of the loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _wait_until_it_answers(path: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with {process.returncode}")
-        client = redis.Redis(unix_socket_path=socket)
+        client = redis.Redis(unix_socket_path=path)
         try:
             client.ping()
             return

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distcomp.model import TaskSpec
-from distcomp.store.chunks import cores_step, decode_body, encode_alike, encode_body, rounded_up
+from distcomp.store.chunks import cores_step, decode_body, encode_alike, encode_body, memory_step
 
 GIB = 1 << 30
 
 
-@pytest.mark.parametrize("gib", [1, 2, 3, 5, 7, 12, 31, 63, 64, 80, 96, 128, 256, 1.5, 0.5, 2.5])
+@pytest.mark.parametrize("gib", [1, 2, 3, 5, 7, 12, 31, 63, 64, 80, 96, 128, 256, 373, 500, 755, 1.5, 0.5, 2.5])
 def test_memory_that_people_write_is_kept_exactly(gib: float) -> None:
-    assert rounded_up(int(gib * GIB)) == gib * GIB
+    assert memory_step(int(gib * GIB)) == gib * GIB
 
 
 @pytest.mark.parametrize("cores", [0, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 2.25, 3, 8, 16, 24, 32, 48, 64, 96, 128])
@@ -27,15 +27,18 @@ def test_cores_that_people_write_are_kept_exactly(cores: float) -> None:
 
 
 @given(st.integers(0, 1 << 50))
-def test_memory_is_rounded_up_by_little_and_into_few_classes(need: int) -> None:
-    assert need <= rounded_up(need) <= need + need // 32
-    assert rounded_up(rounded_up(need)) == rounded_up(need)
+def test_memory_is_rounded_down_by_little_and_into_few_classes(need: int) -> None:
+    """Never up: who declares as much as a node has must be able to run there."""
+    assert need - need // 32 <= memory_step(need) <= need
+    assert bool(memory_step(need)) == bool(need), "0 means that nothing is known"
+    assert memory_step(memory_step(need)) == memory_step(need)
 
 
 @given(st.floats(0, 10_000))
-def test_cores_are_rounded_up_by_little(cores: float) -> None:
+def test_cores_are_rounded_down_by_little(cores: float) -> None:
     millicores = round(cores * 1000)
-    assert millicores <= cores_step(cores) <= max(millicores + 250, millicores * 1.05)
+    assert min(millicores - 250, millicores / 1.05) <= cores_step(cores) <= max(millicores, 50)
+    assert bool(cores_step(cores)) == bool(millicores), "0 means that nothing is known"
 
 
 text = st.text(st.characters(codec="utf-8") | st.sampled_from(["\udc80", "\udcff", "\0"]), max_size=20)

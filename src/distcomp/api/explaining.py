@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from distcomp.api.records import Explanation, Hindrance, TaskView, WorkerView
 from distcomp.api.redirects import stderr_file
 from distcomp.model import Cause, Outcome, State, TaskType
-from distcomp.store.chunks import cores_step, rounded_up
+from distcomp.store.chunks import cores_step, memory_step
 from distcomp.store.reading import NodeSize
 from distcomp.store.store import Tries
-from distcomp.units import format_bytes, format_bytes_apart, format_duration
+from distcomp.units import format_bytes_apart, format_duration
 
 
 def explain(
@@ -78,17 +78,13 @@ def _of_node(task: TaskView, tries: Tries, worker: WorkerView) -> str:
 
 
 def _asked_bytes(task: TaskView, tries: Tries) -> int:
-    """The need as the queue keeps and compares it: in steps of 3 %."""
-    return rounded_up(max(task.memory_bytes, tries.need_bytes))
+    """The need as the queue keeps and compares it."""
+    return max(memory_step(task.memory_bytes), tries.need_bytes)
 
 
 def _need_and_offer(task: TaskView, tries: Tries, offered_bytes: int) -> tuple[str, str]:
     """What a task needs, which is more than what is offered there: both so that this can be seen."""
-    needs_bytes = max(task.memory_bytes, tries.need_bytes)
-    if needs_bytes > offered_bytes:
-        return format_bytes_apart(needs_bytes, offered_bytes)
-    asked, offered = format_bytes_apart(_asked_bytes(task, tries), offered_bytes)
-    return f"{format_bytes(needs_bytes)}, which counts as {asked} (needs are kept in steps of 3 %)", offered
+    return format_bytes_apart(max(task.memory_bytes, tries.need_bytes), offered_bytes)
 
 
 def _of_time(due_in_s: float | None) -> str:
@@ -106,7 +102,7 @@ def _of_room(task: TaskView, tries: Tries, worker: WorkerView) -> str:
         needs, room = _need_and_offer(task, tries, worker.room_memory_bytes)
         has_room = f"there is room for {room}" if worker.room_memory_bytes else "no room"
         return f"it needs {needs}, {has_room}: {worker.why_short}"
-    if task.cores > worker.room_cores:
+    if cores_step(task.cores) > 1000 * worker.room_cores:
         return f"it needs {task.cores:g} cores, {worker.room_cores:g} of {worker.total_cores:g} are not spoken for"
     return worker.why_full and f"nothing starts there now: {worker.why_full}"
 

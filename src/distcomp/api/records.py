@@ -208,7 +208,7 @@ class WorkerTotals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Need(msgspec.Struct, frozen=True):
-    """How many waiting tasks need this much (0: unknown), as the queue keeps needs: at most 3 % more than declared.
+    """How many waiting tasks need this much (0: unknown), as the queue keeps needs: at most 3 % less than declared.
 
     `most_memory_bytes` and `most_cores` are what the largest node has, in each respect.
     """

@@ -75,7 +75,7 @@ def workers_line(totals: WorkerTotals) -> str:
 
 
 def need_line(need: Need) -> str:
-    """What is needed by tasks that no node can run: about, as the store keeps needs in steps of 3 %."""
+    """What is needed by tasks that no node can run: about, as the queue keeps most needs in steps of 3 %."""
     memory, most_memory = format_bytes_apart(need.memory_bytes, need.most_memory_bytes)
     lacks = [
         *([(memory, most_memory)] if need.memory_bytes > need.most_memory_bytes else []),

@@ -59,7 +59,6 @@ class Fence:
         try:
             # What an earlier version may have left.
             (folder / "memory.oom_control").write_text("0")
-            self._procs = self._open("cgroup.procs", os.O_WRONLY)
             self._limit = self._open("memory.limit_in_bytes", os.O_RDWR)
             self._usage = self._open("memory.usage_in_bytes", os.O_RDONLY)
             self._stat = self._open("memory.stat", os.O_RDONLY)
@@ -98,14 +97,6 @@ class Fence:
                 with contextlib.suppress(OSError):
                     return cls(parent / f"{_PREFIX}{name}", total_bytes)
         return None
-
-    def add(self, pid: int) -> bool:
-        """Put a process in, and what it will start. False: it is gone already."""
-        try:
-            os.write(self._procs, b"%d" % pid)
-        except ProcessLookupError:
-            return False
-        return True
 
     def add_thread(self, thread_id: int) -> None:
         """From now on, what this thread starts is born inside; what it allocates itself is not counted.

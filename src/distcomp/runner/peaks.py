@@ -84,9 +84,13 @@ class PeakMemory:
     def peak_bytes(self, live: Live, largest_process_bytes: int) -> int:
         """The most that the attempt used, given what the kernel counted for its largest process. 0: not known."""
         seen_bytes = live.attempt.measured.peak_bytes
-        if largest_process_bytes <= self._own_peak_bytes + _SLACK_BYTES:
-            return seen_bytes
-        return max(seen_bytes, largest_process_bytes)
+        if self._is_above_own(largest_process_bytes):
+            # The worker may have grown since it was last looked at.
+            self._own_peak_bytes = _own_peak_bytes()
+        return max(seen_bytes, largest_process_bytes) if self._is_above_own(largest_process_bytes) else seen_bytes
+
+    def _is_above_own(self, size_bytes: int) -> bool:
+        return size_bytes > self._own_peak_bytes + _SLACK_BYTES
 
     def close(self) -> None:
         """Let go of /proc."""

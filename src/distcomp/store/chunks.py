@@ -26,6 +26,7 @@ PLACE = struct.Struct(">IH")
 HEADER = struct.Struct(">IQiQI")
 ENTRY = struct.Struct(">8sH")
 
+_GIB, _MOST_EXACT_BYTES = 1 << 30, 1 << 40
 _PLAIN, _ESCAPED = b"p", b"e"
 _specs_encoder = msgspec.msgpack.Encoder()
 _specs_decoder = msgspec.msgpack.Decoder(list[TaskSpec])
@@ -163,26 +164,35 @@ class ChunkCache:
             self._chunks.popitem(last=False)
 
 
-def rounded_up(number: int) -> int:
-    """The next number with 5 binary digits after the first: at most 3 % larger.
+def memory_step(memory_bytes: int) -> int:
+    """A declared need as the queue keeps it, so that it has a bounded number of classes, whatever users declare.
 
-    Needs are kept in such steps, so that the queue has a bounded number of classes, whatever users declare.
+    Whole GiB up to a TiB as they are, else the next number below with 6 binary digits: at most 3 % less.
+    Never more than declared: who declares what a node has must be able to run there.
 
-    >>> rounded_up(1 << 30) == 1 << 30, rounded_up(1000), rounded_up(0)
-    (True, 1008, 0)
+    >>> memory_step(500 << 30) == 500 << 30, memory_step(1000), memory_step(0)
+    (True, 992, 0)
     """
-    shift = max(0, number.bit_length() - 6)
-    return -(-number >> shift) << shift
+    if memory_bytes % _GIB == 0 and memory_bytes <= _MOST_EXACT_BYTES:
+        return memory_bytes
+    return _rounded_down(memory_bytes)
 
 
 def cores_step(cores: float) -> int:
-    """Cores as the queue keeps them, in thousandths: at most a twentieth, or above one core a quarter, more than asked.
+    """Cores as the queue keeps them, in thousandths: at most a twentieth, or above one core a quarter, less than asked.
 
-    >>> [cores_step(cores) for cores in (0, 0.5, 0.51, 1, 2, 2.1, 64, 1000)]
-    [0, 500, 550, 1000, 2000, 2250, 64000, 1008000]
+    Above 16 at most 3 % less, and whole ones. Never more than asked, but for the smallest: 0 would be "unknown".
+
+    >>> [cores_step(cores) for cores in (0, 0.01, 0.5, 0.54, 1, 2, 2.3, 64, 1000)]
+    [0, 50, 500, 500, 1000, 2000, 2250, 64000, 992000]
     """
     millicores = round(cores * 1000)
     if millicores <= 16_000:
         step = 50 if millicores <= 1000 else 250
-        return -(-millicores // step) * step
-    return rounded_up(-(-millicores // 1000)) * 1000
+        return max(millicores // step * step, min(millicores, 1) * step)
+    return _rounded_down(millicores // 1000) * 1000
+
+
+def _rounded_down(number: int) -> int:
+    shift = max(0, number.bit_length() - 6)
+    return number >> shift << shift

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from distcomp.model import State, TaskSpec
-from distcomp.store.chunks import CHUNK_BYTES, CHUNK_TASKS, ENTRY, cores_step, encode_alike, encode_body, rounded_up
+from distcomp.store.chunks import CHUNK_BYTES, CHUNK_TASKS, ENTRY, cores_step, encode_alike, encode_body, memory_step
 from distcomp.store.wire import Argument, Wire
 
 BATCH_TASKS = 1000
@@ -152,7 +152,7 @@ class Submission:
         args: list[Argument] = [self._job, seqs]
         for chunk in chunks:
             spec = chunk.first()
-            args += (spec.priority, rounded_up(spec.memory_bytes), cores_step(spec.cores))
+            args += (spec.priority, memory_step(spec.memory_bytes), cores_step(spec.cores))
             args.append(b"".join(map(ENTRY.pack, chunk.ids, chunk.seqs)))
             args.append(chunk.body())
         self._wire.send([self._wire.script_command("submit", args)])

@@ -10,6 +10,7 @@ from distcomp import packing
 from distcomp.clock import Clock
 from distcomp.model import Claim, NodeMemory
 from distcomp.runner.attempt import RunningAttempt
+from distcomp.store.chunks import cores_step, memory_step
 
 FOREIGN_LOOKS = 6
 
@@ -86,7 +87,7 @@ class Looks:
             key=attempt.number,
             used_bytes=measured.used_bytes,
             known_bytes=known_bytes,
-            declared_cores=claim.spec.cores,
+            declared_cores=known_cores_of(claim),
             is_new=self._seen is None or attempt.number not in self._seen.proven_bytes,
             need_bytes=need_bytes,
             memory_byte_s=measured.held_byte_s,
@@ -98,9 +99,17 @@ class Looks:
 def load_to_come(claim: Claim) -> packing.Load:
     """What is claimed and not started."""
     need_bytes = known_bytes_of(claim)
-    return packing.Load(0, 0, need_bytes, claim.spec.cores, is_new=True, need_bytes=need_bytes)
+    return packing.Load(0, 0, need_bytes, known_cores_of(claim), is_new=True, need_bytes=need_bytes)
 
 
 def known_bytes_of(claim: Claim) -> int:
-    """What the task has shown to need, or was declared to; 0: nothing is known."""
-    return max(claim.need_bytes, claim.spec.memory_bytes)
+    """What the task has shown to need, or was declared to; 0: nothing is known.
+
+    What was declared counts as the queue compared it: else what was given to this node might never fit it.
+    """
+    return max(claim.need_bytes, memory_step(claim.spec.memory_bytes))
+
+
+def known_cores_of(claim: Claim) -> float:
+    """The cores that the task was declared to need, as the queue compared them; 0: nothing is known."""
+    return cores_step(claim.spec.cores) / 1000

@@ -21,7 +21,7 @@ from distcomp.runner.wakeup import Wakeup
 from distcomp.store.settlements import AnySettlement, Doubt, Fail, Finish, GiveBack, RetryLater, Suspect
 from distcomp.store.store import Proof
 from distcomp.worker.courier import Courier
-from distcomp.worker.looks import Looks, known_bytes_of, load_to_come
+from distcomp.worker.looks import Looks, known_bytes_of, known_cores_of, load_to_come
 from distcomp.worker.news import News
 from distcomp.worker.outlook import Outlook
 from distcomp.worker.pace import Pace
@@ -344,13 +344,13 @@ class Worker:
         return packing.room(self._use(), loads, self._outlook.limits)
 
     def _fits(self, claim: Claim) -> bool:
-        need_bytes, cores = known_bytes_of(claim), claim.spec.cores
+        need_bytes, cores = known_bytes_of(claim), known_cores_of(claim)
         return packing.fits(self._use(), self._loads(), self._outlook.limits, need_bytes, cores)
 
     def _is_beyond_room(self, claim: Claim) -> bool:
         """Was it given although there was no room for it, for us to make some?"""
         asked = self._asked
-        return asked is not None and (known_bytes_of(claim) > asked.memory_bytes or claim.spec.cores > asked.cores)
+        return asked is not None and (known_bytes_of(claim) > asked.memory_bytes or known_cores_of(claim) > asked.cores)
 
     def _use(self) -> packing.NodeUse:
         outlook, pace = self._outlook, self._pace
