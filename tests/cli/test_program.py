@@ -40,6 +40,19 @@ def test_help_is_cheap() -> None:
     assert cpu_s("--help") < 0.25
 
 
+@pytest.mark.parametrize(
+    "arguments", [["run", "--", "true"], ["worker", "--set", "nonsense=1"], ["tasks"], ["results"]]
+)
+def test_commands_start_without_what_they_do_not_need(kept: Sandbox, arguments: list[str]) -> None:
+    """Values on the command line are read by us: typer's way of doing it costs as much as Python's start six times."""
+    kept.distcomp("run", "--", "true", "first")
+    command = [sys.executable, "-X", "importtime", "-m", "distcomp", *arguments]
+    said = subprocess.run(command, cwd=kept.folder, capture_output=True, text=True).stderr
+    imported = {line.rpartition("|")[2].strip() for line in said.splitlines()}
+    assert "typer" in imported
+    assert not imported & {"pydantic", "rich", "distcomp.nodes.hosts", "distcomp.simulate"}
+
+
 def test_help_names_every_command_and_every_command_has_help(sandbox: Sandbox) -> None:
     for name in MODULES:
         assert re.search(rf"\b{name}\b", HELP.partition("Commands")[2])

@@ -229,6 +229,44 @@ def test_interrupted_before_it_began_to_run_leaves_nothing(sandbox: Sandbox, sig
     assert list(sandbox.folder.iterdir()) == []
 
 
+def test_its_worker_waits_from_the_first_moment_and_touches_nothing_before_there_are_tasks(sandbox: Sandbox) -> None:
+    run = _run_from_pipe(sandbox)
+    wait_until(lambda: sandbox.processes("--on-call"), "the worker's process is there")
+    assert run.poll() is None
+    assert list(sandbox.folder.iterdir()) == []
+    _, errors = run.communicate(b"nonsense\n", timeout=60)
+    assert run.returncode == 2, errors
+    assert sandbox.processes() == {}
+    assert list(sandbox.folder.iterdir()) == []
+
+
+def test_a_waiting_worker_that_is_killed_is_replaced(sandbox: Sandbox) -> None:
+    run = _run_from_pipe(sandbox)
+    wait_until(lambda: sandbox.processes("--on-call"), "the worker's process is there")
+    for pid in sandbox.processes("--on-call"):
+        os.kill(pid, signal.SIGKILL)
+    output, errors = run.communicate(b"shell:0:0:0:true\n", timeout=60)
+    assert run.returncode == 0, errors
+    assert output.startswith(b"1 finished; ")
+
+
+def test_a_waiting_worker_ends_with_the_command_that_was_killed(sandbox: Sandbox) -> None:
+    run = _run_from_pipe(sandbox)
+    wait_until(lambda: sandbox.processes("--on-call"), "the worker's process is there")
+    run.kill()
+    run.communicate(timeout=60)
+    wait_until(lambda: not sandbox.processes(), "nothing is left")
+    assert list(sandbox.folder.iterdir()) == []
+
+
+def _run_from_pipe(sandbox: Sandbox) -> subprocess.Popen[bytes]:
+    """It reads its tasks from us, so it has none yet."""
+    return subprocess.Popen(
+        [*DISTCOMP, "run", "-"], cwd=sandbox.folder, env=sandbox.environment,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
 def _reads_stdin(pid: int) -> bool:
     """Asleep in read() on a pipe."""
     with open(f"/proc/{pid}/wchan") as wchan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -92,6 +92,8 @@ class PlainValues:
 def lighten(parameter: Any) -> Any:
     """The same parameter, read by PlainValues if that is possible."""
     annotation = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+    if get_origin(annotation) is list:
+        (annotation,) = get_args(annotation)
     if hasattr(parameter, "_runtime_param") and annotation in (str, int, bool, Path):
         parameter._runtime_param = PlainValues(annotation)
     return parameter

@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from distcomp import __version__
+from distcomp.cli import oncall
 from distcomp.cli.commands import Commands, new_app
 from distcomp.cli.shells import is_about_completion, see_to_completion
 from distcomp.cli.usage import BadUsage
@@ -57,14 +58,14 @@ def main() -> NoReturn:
         # Ignored signals stay so: that is how nohup works.
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end_in_good_order)
-    sys.exit(run(sys.argv[1:]))
+    try:
+        sys.exit(run(sys.argv[1:]))
+    finally:
+        oncall.dismiss()
 
 
 def _open_standard_files() -> None:
-    """Where one of them was closed (`>&-`), the next file that is opened would be taken for it."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
+    """Where one of them was closed, there is no object for its descriptor, which leads to /dev/null by now."""
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w", closefd=False)
     if sys.stderr is None:

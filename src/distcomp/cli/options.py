@@ -197,11 +197,14 @@ class AwayFlags:
             BadUsage: the flags do not go together.
         """
         from distcomp.cli.usage import BadUsage
-        from distcomp.nodes.hosts import read_hosts
 
         if self.collect and not wishes.send:
             raise BadUsage("--collect is for what is made where files are sent: with --send.")
-        return None if self.hosts is None else (read_hosts(self.hosts), wishes.wishes(cwd))
+        if self.hosts is None:
+            return None
+        from distcomp.nodes.hosts import read_hosts
+
+        return read_hosts(self.hosts), wishes.wishes(cwd)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from distcomp.cli import oncall
 from distcomp.cli.opening import opened_project, parse_settings
 from distcomp.cli.options import MaxTasks, SetSetting
 
@@ -27,6 +28,7 @@ def worker(
     set_: SetSetting = None,
     node: Annotated[str, typer.Option(hidden=True, help="Another name than the machine's.")] = "",
     leash: Annotated[int | None, typer.Option(hidden=True, help="Stop when this pipe is closed.")] = None,
+    on_call: Annotated[bool, typer.Option("--on-call", hidden=True, help="Wait for the leash to say more.")] = False,
 ) -> None:
     """Run tasks on this machine until you stop it.
 
@@ -35,15 +37,27 @@ def worker(
     Anywhere: --store redis://HOST/?password_file=FILE --project NAME. The password may also be in the URL (then any
     user of the machine can see it) or in DISTCOMP_STORE_PASSWORD.
     """
-    from distcomp.cli.wishing import seconds_until
-    from distcomp.worker.main import run_worker
+    from distcomp.worker.main import preload, run_worker
 
-    leave_in_s = None if until is None else seconds_until(until)
+    if on_call and leash is not None:
+        preload()
+        order = oncall.await_order(leash)
+        if order is None:
+            return
+        oncall.take_up(order)
+        set_ = [*order.settings]
+    leave_in_s = None if until is None else _seconds_until(until)
     settings = parse_settings(set_, max_tasks=max_tasks, store=store, project=project)
     with opened_project(create=True, settings=settings) as opened:
         opened.make()
         _log_to_stderr(opened.settings.log_level)
         run_worker(opened, wait=wait, leash=leash, node=node, leave_in_s=leave_in_s)
+
+
+def _seconds_until(text: str) -> float:
+    from distcomp.cli.wishing import seconds_until  # with all that is known of other machines
+
+    return seconds_until(text)
 
 
 def _log_to_stderr(level: str) -> None:

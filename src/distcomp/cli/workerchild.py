@@ -1,17 +1,14 @@
-"""The worker that `distcomp run` starts: a child in a process group of its own, so that Ctrl-C reaches only us.
-
-It holds the other end of a pipe of ours: however we end, the worker sees it, gives back what it runs, and ends too.
-"""
+"""The worker that `distcomp run` starts: the process that waits for its order, and others if that ends too soon."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from distcomp.cli import oncall
+from distcomp.cli.oncall import OnCall, Order
 from distcomp.clock import Clock
 from distcomp.errors import DistcompError
 
@@ -33,11 +30,10 @@ class WorkerChild:
 
     def __init__(self, log_file: Path, settings: Mapping[str, object], clock: Clock) -> None:
         self._log_file, self._clock = log_file, clock
-        self._options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-        self._leash, self._leash_end = os.pipe()
+        self._settings = [f"{name}={value}" for name, value in settings.items()]
         self._restarts = self._signals = 0
         self._start_at_s = 0.0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._worker: OnCall | None = None
         self._start()
 
     def _start(self) -> None:
@@ -45,17 +41,9 @@ class WorkerChild:
         # Not the folders above: where they are gone, the project was removed.
         self._log_file.parent.mkdir(mode=0o700, exist_ok=True)
         _rotate(self._log_file)
-        # -P: a file of the user's, in this directory, must not stand in for a module.
-        command = [sys.executable, "-P", "-m", "distcomp", "worker", "--wait", "--leash", str(self._leash)]
         with self._log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, *self._options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(self._leash,),
-                process_group=0,
-            )
+            self._worker = oncall.take() or OnCall(log.fileno())
+        self._worker.send(Order(os.getcwd(), str(self._log_file), self._settings))  # noqa: PTH109
 
     def look(self) -> None:
         """Start it again if it ended without being told to.
@@ -66,9 +54,9 @@ class WorkerChild:
         if self._signals or self.is_alive():
             return
         now_s = self._clock.monotonic_s()
-        if self._process is not None:
-            code = self._process.returncode
-            self._process = None
+        if self._worker is not None:
+            code = self._worker.let_go()
+            self._worker = None
             if now_s - self._started_s > LONG_LIFE_S:
                 self._restarts = 0
             if code == 0 or self._restarts == len(RESTART_DELAYS_S):
@@ -93,7 +81,7 @@ class WorkerChild:
 
     def is_alive(self) -> bool:
         """Whether it runs."""
-        return self._process is not None and self._process.poll() is None
+        return self._worker is not None and self._worker.process.poll() is None
 
     def has_left(self) -> bool:
         """It is nowhere that is lent for a time."""
@@ -102,15 +90,13 @@ class WorkerChild:
     def stop(self) -> None:
         """Tell it to end: the first time when what runs has ended, after that at once."""
         self._signals += 1
-        if self._process is not None and self.is_alive():
-            self._process.send_signal(signal.SIGTERM)
+        if self._worker is not None and self.is_alive():
+            self._worker.process.send_signal(signal.SIGTERM)
 
     def close(self) -> None:
         """Let go of it: if it still lives, it gives back what it runs and ends. Waits for that."""
-        os.close(self._leash_end)
-        os.close(self._leash)
-        if self._process is not None:
-            self._process.wait()
+        if self._worker is not None:
+            self._worker.let_go()
 
 
 def _rotate(log_file: Path) -> None:

@@ -36,6 +36,13 @@ FAREWELL_S = 20.0
 """How long a worker that is told to stop tries to deliver its last reports; then they stay on its disk."""
 
 
+def preload() -> None:
+    """Read the modules that a worker comes to need and that are not read yet."""
+    import redis  # noqa: F401
+
+    import distcomp.store.server  # noqa: F401
+
+
 def run_worker(
     project: Project,
     *,
