@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.support import DISTCOMP, Line, Note, Project, Row, cpu_s, project, wait_until
@@ -17,12 +19,14 @@ COLD_STARTS = 3
 FEW, MANY = 1_000, 1_000_000
 
 
-def start(own: Project, *arguments: str, rounds: int = STARTS) -> tuple[float, float]:
+def start(
+    own: Project, *arguments: str, rounds: int = STARTS, command: Sequence[str] = DISTCOMP
+) -> tuple[float, float]:
     """Median seconds and CPU seconds of a command, start of Python included."""
     times = []
     for _ in range(rounds):
         before_s = time.perf_counter()
-        process = subprocess.Popen([*DISTCOMP, *arguments], cwd=own.folder, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([*command, *arguments], cwd=own.folder, stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             raise RuntimeError(f"{arguments} ended with {status}")
@@ -62,6 +66,29 @@ def starts() -> list[Row]:
     ]
 
 
+def first_start_s(own: Project, name: str) -> float:
+    """Median seconds from `distcomp run` to the start of what it is to run, which says itself when that was."""
+    file, times_s = own.folder / "started", []
+    for number in range(STARTS):
+        before_s = time.time()
+        own.distcomp("run", "--", f"date +%s.%N > started # {name} {number}")
+        times_s.append(float(file.read_text()) - before_s)
+    return sorted(times_s)[STARTS // 2]
+
+
+def first_starts() -> list[Row]:
+    """What a user waits for until the first task runs: with a server that runs, and with none."""
+    with project() as own:
+        python_s, _ = start(own, command=[sys.executable, "-c", "pass"])
+        warm_s = first_start_s(own, "warm")
+        own.distcomp("server", "stop")
+        cold_s = first_start_s(own, "cold")
+    return [
+        Line("`distcomp run` to its first start, s", warm_s, "<=", 0.35, f"`python -c pass`: {python_s:.3f} s"),
+        Note("the same while no server runs, s", cold_s),
+    ]
+
+
 def sleepers() -> list[Line]:
     """A worker with sleeping tasks."""
     with project(f"max_tasks = {SLEEPERS}\n") as own:
@@ -89,4 +116,4 @@ def sleepers() -> list[Line]:
 
 def run() -> list[Row]:
     """The benchmark's lines of the table."""
-    return [*starts(), *sleepers()]
+    return [*starts(), *first_starts(), *sleepers()]
