@@ -158,7 +158,7 @@ WORKER_FAULTS = (
 STORE_FAULTS = (is_cut_off, loses_packets, is_far_away, hangs, has_another_time, has_a_full_disk, loses_its_store)
 
 
-@pytest.mark.timeout(LENGTH_S + 240)
+@pytest.mark.timeout(2 * LENGTH_S + 240)
 def test_whatever_happens_every_task_ends_once(cluster: Cluster) -> None:
     store = Store(cluster["node0"], fsync="everysec")
     # That many nodes die under a task here that it would be taken for what kills them.

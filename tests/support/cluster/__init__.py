@@ -16,6 +16,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tests.support.waiting import run_to_end
+
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[2]
 HOSTS = str(HERE / "hosts.sh")
@@ -73,9 +75,9 @@ class Node:
         Raises:
             TimeoutExpired: it took longer than `timeout_s`.
         """
-        done = subprocess.run(
-            [HOSTS, "exec", self.name, *command], env=self._cluster.environment(environment), input=stdin, text=True,
-            capture_output=True, timeout=timeout_s,
+        done = run_to_end(
+            [HOSTS, "exec", self.name, *command], timeout_s, stdin, env=self._cluster.environment(environment),
+            stderr=subprocess.PIPE,
         )  # fmt: skip
         assert exit_code is None or done.returncode == exit_code, (
             f"{self}: {shlex.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -182,10 +184,7 @@ class Cluster:
 
     def call(self, *arguments: str) -> None:
         """hosts.sh, with a time limit."""
-        done = subprocess.run(
-            [HOSTS, *arguments], env=self.environment(), text=True, timeout=STEP_S, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        done = run_to_end([HOSTS, *arguments], STEP_S, env=self.environment(), stderr=subprocess.STDOUT)
         assert done.returncode == 0, f"hosts.sh {' '.join(arguments)}: {done.returncode}\n{done.stdout}"
 
 
