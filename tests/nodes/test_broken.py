@@ -123,3 +123,33 @@ def test_ctrl_c_ends_a_run_when_what_runs_has_ended(user: User) -> None:
     assert "interrupted: the same command goes on from here" in user.said()
     assert user.json("status")["counts"]["running"] == 0
     assert [user.left_on(node) for node in user.nodes] == [[], [], []]
+
+
+@pytest.mark.timeout(200)
+def test_a_terminal_that_is_closed_ends_the_run_and_its_workers_and_the_same_command_goes_on(user: User) -> None:
+    """What runs goes back: nobody is there to wait for it."""
+    user.tasks(*(f"sleep 0.5; echo {number}" for number in range(40)))
+    run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
+    wait_until(lambda: finished(user) > 3, "work goes on", SOON_S)
+
+    user.home.kill(run, "HUP")
+    wait_until(lambda: run not in user.home.processes(), "it ends", SOON_S)
+
+    assert [user.left_on(node) for node in user.nodes] == [[], [], []]
+    assert user.json("status")["counts"]["running"] == 0
+    assert "40 finished" in user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt").stdout
+
+
+@pytest.mark.timeout(200)
+def test_a_node_whose_sshd_is_down_when_a_run_ends_is_left_clean_too(user: User) -> None:
+    """Nobody can log in to stop its worker. The connection that stands does."""
+    user.tasks(*(f"sleep 0.3; echo {number}" for number in range(60)))
+    run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
+    wait_until(lambda: finished(user) > 3, "work goes on", SOON_S)
+    node = user.cluster["node1"]
+
+    node.fault("sshdown")
+    wait_until(lambda: run not in user.home.processes(), "it ends", SOON_S)
+
+    assert "60 finished" in user.said()
+    wait_until(lambda: not any(map(user.left_on, user.nodes)), "nothing is left there", SOON_S)

@@ -99,6 +99,34 @@ def test_files_that_changed_after_the_end_of_their_task_are_left_there_and_said(
     user.distcomp("nodes", "stop", folder=private)
 
 
+def test_of_files_of_one_name_the_one_changed_last_is_kept_and_it_is_said(user: User, private: str) -> None:
+    """Each task runs on a node of its own, and both write the same file; one here is newer than either."""
+    user.write("private/distcomp.toml", "max_tasks = 1\n")
+    user.write("private/out/mine", "from home\n")
+    user.home.run("touch", "-d", "2 hours", f"{private}/out/mine")
+    both = f"hostname > out/x; hostname > out/mine; until test -e {FOLDER}/go; do sleep 0.1; done"
+    tasks: list[dict[str, object]] = [
+        {"command": f"{both}; touch -d '{hours} hour' out/x", "outputs": ["out/*"]} for hours in (0, 1)
+    ]
+    jsonl(user, *tasks)
+    user.distcomp("nodes", "start", "--hosts", "hosts.txt", "--send", ".", folder=private)
+    user.distcomp("submit", "tasks.jsonl", folder=private)
+    wait_until(lambda: counts(user)["running"] == 2, "each node has one")
+    for node in user.nodes:
+        node.run("touch", f"{FOLDER}/go")
+    wait_until(lambda: counts(user)["finished"] == 2, "both have finished")
+
+    said = user.distcomp("nodes", "collect", folder=private).stdout
+
+    assert said.splitlines() == [
+        "1 file collected, 12 B",
+        "  1 file, out/x, came from another node too: the one changed last was kept",
+        "  1 file, out/mine, kept as here, changed later than on the node: remove it to have the node's",
+    ]
+    assert at_home(user, "out/mine") == "from home"
+    user.distcomp("nodes", "stop", folder=private)
+
+
 def test_with_a_shared_directory_nothing_is_copied(user: User) -> None:
     """What a task makes is where it belongs already, and no node keeps a note of it."""
     shared = "/shared/results"

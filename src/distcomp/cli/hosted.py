@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,13 +109,21 @@ def _bring_home(ssh: Ssh, collecting: Collecting, hosts: Sequence[Host]) -> Iter
     harvest = collecting.harvest
     yield f"{render.number_of(harvest.files, 'file')} collected, {render.size(harvest.size_bytes) or '0 B'}"
     if harvest.several:
-        yield f"  {harvest.several:,} came from another node too: the newest was kept"
+        yield f"  {_such(harvest.several)} came from another node too: the one changed last was kept"
+    if harvest.kept:
+        yield f"  {_such(harvest.kept)} kept as here, changed later than on the node: remove it to have the node's"
     if harvest.changed:
         yield f"  {render.number_of(harvest.changed, 'file')} left there: changed since the end of the task"
     if harvest.unknown:
         yield f"  {render.number_of(harvest.unknown, 'task')} without files: the node does not know which they were"
     for names, trouble in folded(troubles):
         yield f"  not all from {names}: {trouble}"
+
+
+def _such(names: Collection[str]) -> str:
+    """How many files, and one of them."""
+    first = min(names)
+    return f"1 file, {first}," if len(names) == 1 else f"{len(names):,} files, such as {first},"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -35,13 +35,15 @@ class Harvest:
     Args:
         files, size_bytes: what came.
         several: names that came from more than one node.
+        kept: names that were here before, changed later than on the node: they stay as they are.
         changed: files that were not as the attempt had left them.
         unknown: attempts whose nodes do not know what they made.
     """
 
     files: int = 0
     size_bytes: int = 0
-    several: int = 0
+    several: set[str] = field(default_factory=set)
+    kept: set[str] = field(default_factory=set)
     changed: int = 0
     unknown: int = 0
 
@@ -144,11 +146,17 @@ class Collecting:
             self.harvest.changed += 1
 
     def _put(self, draft: Path, place: Path, file: File) -> None:
-        self.harvest.several += file.name in self._names
-        self.harvest.files += file.name not in self._names
+        is_newest = not place.exists() or file.changed_ns > place.stat().st_mtime_ns
+        if file.name in self._names:
+            self.harvest.several.add(file.name)
+        elif not is_newest:
+            self.harvest.kept.add(file.name)
+            return
+        else:
+            self.harvest.files += 1
         self.harvest.size_bytes += file.size_bytes
         self._names.add(file.name)
-        if not place.exists() or file.changed_ns > place.stat().st_mtime_ns:
+        if is_newest:
             draft.replace(place)
 
 

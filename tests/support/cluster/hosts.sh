@@ -224,6 +224,7 @@ do_reset() {
             do_fault killall "$node"
             do_fault unfill "$node"
             do_fault skew "$node" 0
+            (do_exec "$node" sh -c 'kill -0 "$(cat /run/sshd.pid)" 2>/dev/null') || do_fault sshup "$node"
         fi
         boot "$node" || return 1
     done
