@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Callable[[], Sequence[Row]]] = {
     "queue": queue.run,
     "idle": idle.run,
     "packing": packing.run,
+    "packing-slowly": packing.run_slowly,
     "storms": storms.run,
     "replay": replay.run,
     "traces": traces.run,

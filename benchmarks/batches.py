@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -73,6 +73,11 @@ class Batch:
             step += 1
         end = max(i for i, level in enumerate(used) if level > 0)
         return (end + 1) * memoryload.STEP_S
+
+    def stretched(self, factor: float) -> Batch:
+        """The same tasks, so many times as long."""
+        tasks = [replace(task, seconds=round(factor * task.seconds, 2)) for task in self.tasks]
+        return Batch(f"{self.name} x{factor:g}", self.node_bytes, tasks)
 
     def expected_lines(self) -> list[str]:
         """What the tasks print, sorted."""

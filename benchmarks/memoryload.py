@@ -20,6 +20,7 @@ PAGE_BYTES = 4096
 CHILDREN = 3
 READERS = 4
 _MADV_POPULATE_WRITE = 23
+_PIECE_BYTES = 2**21
 SHAPES = ("flat", "ramp", "jump", "saw", "forked", "shared", "cache", "mmap")
 _PATTERN = bytes(range(251)) * 64
 """One byte a page; 251 is prime, so no two neighbouring blocks of pages are alike."""
@@ -95,13 +96,20 @@ class Pages:
             self.memory.madvise(mmap.MADV_DONTNEED, pages * PAGE_BYTES, (self.held - pages) * PAGE_BYTES)
         elif pages > self.held:
             start_bytes, end_bytes = self.held * PAGE_BYTES, pages * PAGE_BYTES
-            # A fifth quicker than a fault for each page. Where it fails, as at a limit, the writes do the same.
-            try:  # noqa: SIM105  contextlib would double the start of the program
-                self.memory.madvise(_MADV_POPULATE_WRITE, start_bytes, end_bytes - start_bytes)
-            except OSError:
-                pass
+            self._populate(start_bytes, end_bytes)
             self.memory[start_bytes:end_bytes:PAGE_BYTES] = _pattern(self.held, pages, self._seed)
         self.held = pages
+
+    def _populate(self, start_bytes: int, end_bytes: int) -> None:
+        """A fifth quicker than a fault for each page. Where it fails, as at a limit, the writes do the same.
+
+        In pieces: a program's own faults are no single system call, in which no signal but KILL would reach it.
+        """
+        for at_bytes in range(start_bytes, end_bytes, _PIECE_BYTES):
+            try:
+                self.memory.madvise(_MADV_POPULATE_WRITE, at_bytes, min(_PIECE_BYTES, end_bytes - at_bytes))
+            except OSError:
+                return
 
 
 def anonymous(pages: int, flags: int = mmap.MAP_PRIVATE) -> mmap.mmap:

@@ -21,11 +21,12 @@ SAMPLE_S = 0.05
 
 
 class Sample(NamedTuple):
-    """The node at one time, on the monotonic clock."""
+    """The node at one time, on the monotonic clock; and CPU time of the whole machine."""
 
     at_s: float
     used_bytes: int
     running: int
+    core_s: float
 
 
 @dataclass(slots=True)
@@ -88,6 +89,12 @@ class Watch:
         return area / (self.samples[-1].at_s - self.samples[0].at_s)
 
     @property
+    def busy_fraction(self) -> float:
+        """Of the machine's cores, the part that was at work, for whomever."""
+        first, last = self.samples[0], self.samples[-1]
+        return (last.core_s - first.core_s) / (last.at_s - first.at_s) / (os.cpu_count() or 1)
+
+    @property
     def peak_used_bytes(self) -> int:
         """The most that a look found."""
         return max(sample.used_bytes for sample in self.samples)
@@ -118,7 +125,7 @@ class Watch:
             if not _lives(pid):
                 attempt.ended_s = now_s
                 del self._live[pid]
-        self.samples.append(Sample(now_s, self.node.use().used_bytes, len(self._live)))
+        self.samples.append(Sample(now_s, self.node.use().used_bytes, len(self._live), machine_core_s()))
         self.kernel_kills = self.node.kernel_kills()
         self.node.write_meminfo()
 
@@ -138,6 +145,12 @@ class Watch:
             elif what == "end" and int(pid) in self._live:
                 attempt = self._live.pop(int(pid))
                 attempt.ended_s, attempt.is_complete = float(at_s), True
+
+
+def machine_core_s() -> float:
+    """CPU time that the machine has used since it started, of all cores: not idle, and not waiting for disks."""
+    user, nice, system, _idle, _iowait, irq, softirq = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8]
+    return sum(map(int, (user, nice, system, irq, softirq))) / os.sysconf("SC_CLK_TCK")
 
 
 def _lives(pid: int) -> bool:

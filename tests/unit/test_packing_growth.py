@@ -13,6 +13,7 @@ from distcomp.packing import (
     NodeUse,
     Tuning,
     growth_bytes,
+    is_close,
     line_bytes,
     look_interval_s,
     seen,
@@ -142,3 +143,9 @@ def test_what_was_just_started_or_killed_is_looked_at_soon() -> None:
 def test_one_jump_on_a_small_node_does_not_send_back_everybody() -> None:
     small = replace(NODE, memory=NodeMemory(GIB, GIB // 2), growth_bytes=GIB // 4, since_s=0.05)
     assert line_bytes(small, replace(LIMITS, keep_free_bytes=0)) == GIB // 4
+
+
+def test_glances_are_for_when_what_is_free_could_be_gone_before_the_next_look() -> None:
+    """4 cores that fill 2 GiB/s each take 0.4 GiB in 50 ms; 1 GiB has to be free."""
+    assert is_close(replace(NODE, memory=NodeMemory(64 * GIB, int(1.3 * GIB))), LIMITS)
+    assert not is_close(replace(NODE, memory=NodeMemory(64 * GIB, int(1.5 * GIB))), LIMITS)

@@ -87,6 +87,12 @@ def start_line_bytes(use: NodeUse, limits: NodeLimits) -> int:
     return max(line_bytes(use, limits), int(taken_bytes))
 
 
+def is_close(use: NodeUse, limits: NodeLimits) -> bool:
+    """Whether what is free above the line could be gone before the next look, so that glances are worth their while."""
+    free_bytes = use.memory.available_bytes - line_bytes(use, limits)
+    return free_bytes < limits.cores * limits.tuning.fill_bytes_per_s * limits.tuning.near_s
+
+
 def look_interval_s(use: NodeUse, loads: Sequence[Load], limits: NodeLimits) -> float:
     """When to look again: before half of what is free could be taken, at the present rate or without warning.
 

@@ -27,6 +27,7 @@ class Tuning:
         trend_s: fresh work starts only if growth may go on for so long; the least of it.
         trend_fraction: the same, as part of what an attempt typically lasts, which counts where it is longer.
         near_s, far_s: the shortest and the longest time between looks.
+        glance_s: between glances, at what is free alone, where a look would be too late.
         fill_bytes_per_s: how fast a core may fill memory without warning.
         waiting_fraction: fresh tasks wait for returned ones while those that run are known to need less than this
             part of the node.
@@ -37,11 +38,12 @@ class Tuning:
     attempts_per_core: float = 4.0
     burst: int = 3
     lookahead: float = 1.5
-    react_s: float = 0.1
+    react_s: float = 0.03
     trend_s: float = 0.4
     trend_fraction: float = 0.12
     near_s: float = 0.05
     far_s: float = 1.0
+    glance_s: float = 0.005
     fill_bytes_per_s: float = 2.0**31
     waiting_fraction: float = 0.1
     gap_fraction: float = 0.02

@@ -43,7 +43,7 @@ def remove_unused(parent: Path, made_before_s: float) -> None:
 class Fence:
     """The cgroup of a worker's attempts. Made by `build`.
 
-    `event` can be read when use has crossed a level, up or down; `is_near` says whether that is worth a look. The
+    `event` can be read when use, page cache included, has crossed a level, up or down: a percent of the node. The
     levels are set once, in a thread: for each, the kernel waits for all processors, 10 to 40 ms, and whoever moved a
     single level with each look would be too late with the look itself.
     """
@@ -54,7 +54,6 @@ class Fence:
         self._descriptors: list[int] = []
         self._is_closing = False
         self._thread: threading.Thread | None = None
-        self._warn_bytes = 0
         folder.mkdir(exist_ok=True)
         try:
             # What an earlier version may have left.
@@ -111,24 +110,16 @@ class Fence:
         cache = _CACHE.search(os.pread(self._stat, _MOST_BYTES, 0))
         return self._charged_bytes() - (int(cache[1]) if cache else 0)
 
-    def set_limit(self, limit_bytes: int, warn_bytes: int) -> None:
-        """Move the fence. Not below what is used: the kernel would look for it, page by page, while we wait.
-
-        Args:
-            warn_bytes: the use, page cache included, from which on `is_near`.
-        """
-        self._warn_bytes = warn_bytes
+    def set_limit(self, limit_bytes: int) -> None:
+        """Move the fence. Not below what is used: the kernel would look for it, page by page, while we wait."""
         limit_bytes = max(limit_bytes, self._charged_bytes())
         with contextlib.suppress(OSError):
             os.pwrite(self._limit, b"%d" % limit_bytes, 0)
 
-    def is_near(self) -> bool:
-        """Has a level been crossed since the last call, and is use beyond where it is a warning?"""
-        try:
+    def note_event(self) -> None:
+        """Make `event` ready for the next one."""
+        with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self.event)
-        except BlockingIOError:
-            return False
-        return self._charged_bytes() >= self._warn_bytes
 
     def _charged_bytes(self) -> int:
         return int(os.pread(self._usage, 64, 0))

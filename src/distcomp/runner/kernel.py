@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
 _CLONE_FS = 0x200
@@ -32,12 +33,14 @@ def leave_directory_to_thread() -> bool:
 
 
 def go_first() -> bool:
-    """Let the calling thread run as soon as it has something to do, whoever else wants the processors.
+    """Let this process's threads run as soon as they have something to do, whoever else wants the processors.
 
-    What it starts is not so favoured. False without the right to do it (root has it).
+    All that there are: one that waits for a processor while it holds the interpreter's lock holds up the others. What
+    they start is not so favoured. False without the right to do it (root has it).
     """
     try:
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        for thread in Path("/proc/self/task").iterdir():
+            os.sched_setscheduler(int(thread.name), os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
     except OSError:
         return False
     return True

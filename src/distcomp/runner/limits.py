@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+
+from distcomp.model import Claim
 
 
 class KeepOutput(StrEnum):
@@ -42,3 +45,11 @@ class RunnerLimits:
     cwd_map: tuple[str, str] | tuple[()] = ()
     collect: tuple[str, ...] = ()
     is_direct: bool = True
+
+
+def timeout_s(claim: Claim, limits: RunnerLimits) -> float:
+    """Of an attempt: what its task says, else its job, else the settings; infinite where all are silent."""
+    own_s = claim.spec.timeout_s
+    if own_s is None:
+        own_s = claim.context.timeout_s
+    return (limits.timeout_s if own_s is None else own_s) or math.inf

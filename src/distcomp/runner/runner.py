@@ -17,10 +17,11 @@ from distcomp.runner.aside import Aside
 from distcomp.runner.attempt import Ended, KillOrder, Live, NodeRefused, Refused, RootEnd, RunningAttempt
 from distcomp.runner.fence import Fence
 from distcomp.runner.launch import CannotExecute, Launcher
-from distcomp.runner.limits import RunnerLimits
+from distcomp.runner.limits import RunnerLimits, timeout_s
 from distcomp.runner.oomorder import NEWEST, OomOrder, set_oom_score
 from distcomp.runner.outputlimit import SOON_S, limit_output
 from distcomp.runner.outputs import Outputs
+from distcomp.runner.pausing import Pause
 from distcomp.runner.peaks import PeakMemory
 from distcomp.runner.resultfiles import ResultFiles, look_for
 from distcomp.runner.settling import Settling
@@ -29,7 +30,7 @@ from distcomp.runner.slottable import SlotRecord, SlotTable
 from distcomp.runner.starter import Starter
 from distcomp.runner.strays import Strays
 from distcomp.runner.surroundings import enter_surroundings, restore_surroundings
-from distcomp.runner.trees import read_process, signal_tree
+from distcomp.runner.trees import group_exists, read_process, signal_tree
 
 
 class Runner:
@@ -74,6 +75,7 @@ class Runner:
         self._strays = Strays(worker)
         self._memory = PeakMemory(clock)
         self._oom_order = OomOrder()
+        self._pause = Pause()
         self._over: list[Ended] = []
         self._refused: list[Refused] = []
         results = ResultFiles(folder, self._aside)
@@ -102,7 +104,7 @@ class Runner:
         self._started += 1
         attempt = RunningAttempt(claim, self._started, slot.number, self._clock.now_ms(), self._clock.monotonic_s())
         attempt.measured.at_start = self._moment()
-        live = self._starting[attempt.number] = Live(attempt, slot, _timeout_s(claim, self.limits))
+        live = self._starting[attempt.number] = Live(attempt, slot, timeout_s(claim, self.limits))
         self._oom_order.note_start(live)
         self._starter.put(live)
         return attempt
@@ -153,6 +155,25 @@ class Runner:
             self._kill_now(live)
         elif not (live.was_termed or live.was_killed):
             self._terminate(live)
+
+    @property
+    def is_killing(self) -> bool:
+        """Has anybody been killed who is not gone?"""
+        return any(live.was_killed for lives in (self._roots.values(), self._ending) for live in lives)
+
+    @property
+    def is_paused(self) -> bool:
+        """Do attempts stand still?"""
+        return bool(self._pause)
+
+    def pause(self) -> None:
+        """Stop all that runs, but for what was told to end, until `go_on`."""
+        self._adopt()
+        self._pause.stop(self._roots.values(), self._strays)
+
+    def go_on(self) -> None:
+        """End the pause, if there is one."""
+        self._pause.go_on(self._roots, self._strays)
 
     def look(self) -> None:
         """Do what time asks for: timeouts, ends of graces, limits of output."""
@@ -325,7 +346,7 @@ class Runner:
         """Whether nothing of the attempt is left. What is, is killed."""
         assert live.end is not None
         # Once it is gone, its number may become another's.
-        live.has_group = live.has_group and _group_exists(live.attempt.pid)
+        live.has_group = live.has_group and group_exists(live.attempt.pid)
         strays = self._strays.of(live) if self._strays else set()
         if self._strays.is_unsure:
             return False
@@ -376,19 +397,3 @@ class Runner:
 
     def _look_at(self, monotonic_s: float) -> None:
         self._next_look_s = min(self._next_look_s, monotonic_s)
-
-
-def _timeout_s(claim: Claim, limits: RunnerLimits) -> float:
-    timeout_s = claim.spec.timeout_s
-    if timeout_s is None:
-        timeout_s = claim.context.timeout_s
-    return (limits.timeout_s if timeout_s is None else timeout_s) or math.inf
-
-
-def _group_exists(leader: int) -> bool:
-    """Whether any process of the group lives, or is dead and not reaped. False if none is ours to kill."""
-    try:
-        os.killpg(leader, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True

@@ -107,6 +107,15 @@ def signal_tree(leader: int | None, others: Iterable[int], signal_number: int) -
     return {pid for pid in apart if not send(pid, rows[pid].start_ticks, signal_number)}
 
 
+def group_exists(leader: int) -> bool:
+    """Whether any process of the group lives, or is dead and not reaped. False if none is ours to kill."""
+    try:
+        os.killpg(leader, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
 def send(pid: int, start_ticks: int, signal_number: int) -> bool:
     """Signal exactly the process that has this number and start; False if it is not ours to signal.
 

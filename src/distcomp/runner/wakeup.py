@@ -22,10 +22,13 @@ class Wakeup:
 
     While it is open, it owns SIGCHLD's handler and the process's wake-up descriptor, so every signal that has
     a Python handler also ends `wait`.
+
+    `was_woken`: it was a signal or `wake` that ended the last `wait`, and not time or a descriptor alone.
     """
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.was_woken = False
         self._poll = select.poll()
         self._poll.register(self._reader, select.POLLIN)
         # A signal that comes before anything waits stays in the pipe: that is why none is lost.
@@ -48,8 +51,10 @@ class Wakeup:
         # Rounded up: a deadline 0.4 ms away must not become a busy loop of waits of 0 ms.
         ready = self._poll.poll(None if timeout_s is None else math.ceil(timeout_s * 1000))
         watched = []
+        self.was_woken = False
         for fd, _ in ready:
             if fd == self._reader:
+                self.was_woken = True
                 os.read(self._reader, 4096)  # If ever there is more, the next wait ends at once: harmless.
             else:
                 watched.append(fd)

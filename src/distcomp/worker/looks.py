@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -24,7 +25,8 @@ class Looks:
         self._seen: packing.Seen | None = None
         self._before: packing.Seen | None = None
         self._growth_bytes, self._since_s, self._trend = 0, 0.1, 0.0
-        self._attempts, self._mean_age_s = 0, 0.0
+        self._attempts, self._counted_at_s, self._mean_age_s = 0, -math.inf, 0.0
+        self._near_s = 0.0
         self._foreign: deque[int] = deque(maxlen=FOREIGN_LOOKS)
 
     def note(
@@ -45,7 +47,10 @@ class Looks:
         self._before, self._seen = self._seen or now, now
         self._since_s, self._at_s = max(1e-3, now_s - self._at_s), now_s
         self._growth_bytes = packing.growth_bytes(self._before, now, loads)
-        self._attempts = len(running)
+        self._near_s = limits.tuning.near_s
+        if now_s >= self._counted_at_s + self._near_s:
+            # Looks may follow each other at once; that is no reason to start more.
+            self._attempts, self._counted_at_s = len(running), now_s
         self._mean_age_s = sum(now_s - attempt.started_s for attempt in running) / max(1, len(running))
         horizon_s = packing.trend_horizon_s(typical_wall_s or self._mean_age_s, limits)
         self._trend = packing.trend_bytes_per_s(self._trend, self._growth_bytes, self._since_s, horizon_s)
@@ -88,7 +93,7 @@ class Looks:
             used_bytes=measured.used_bytes,
             known_bytes=known_bytes,
             declared_cores=known_cores_of(claim),
-            is_new=self._seen is None or attempt.number not in self._seen.proven_bytes,
+            is_new=self._at_s < attempt.started_s + self._near_s,
             need_bytes=need_bytes,
             memory_byte_s=measured.held_byte_s,
             is_dying=attempt.is_dying,

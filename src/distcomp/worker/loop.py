@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -13,7 +12,7 @@ import msgspec
 from distcomp import packing
 from distcomp.clock import Clock
 from distcomp.errors import DistcompError
-from distcomp.model import Cause, Claim, NodeMemory, NodeRoom
+from distcomp.model import Cause, Claim, NodeRoom
 from distcomp.runner.attempt import Ended, NodeRefused, RunningAttempt
 from distcomp.runner.fence import Fence
 from distcomp.runner.runner import Runner
@@ -21,10 +20,12 @@ from distcomp.runner.wakeup import Wakeup
 from distcomp.store.settlements import AnySettlement, Doubt, Fail, Finish, GiveBack, RetryLater, Suspect
 from distcomp.store.store import Proof
 from distcomp.worker.courier import Courier
+from distcomp.worker.guard import Guard, Sight
 from distcomp.worker.looks import Looks, known_bytes_of, known_cores_of, load_to_come
 from distcomp.worker.news import News
 from distcomp.worker.outlook import Outlook
 from distcomp.worker.pace import Pace
+from distcomp.worker.relief import PAUSED_LOOK_S, Relief
 from distcomp.worker.streak import Streak
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,6 @@ UNSTARTED_S = 2.0
 QUIET_LOOK_S = 2.0
 SOON_S = 0.05
 """Until the first look after something was started, or has freed memory."""
-ON_GUARD = 0.5
-"""The part of a node's memory below which less is available when the fence's levels are watched."""
 NOTABLE = 0.01
 """Part of a node's memory that is worth a look when an attempt's end has freed it."""
 SAY_S = 1.0
@@ -83,7 +82,7 @@ class Worker:
         self._running: dict[str, RunningAttempt] = {}
         self._backlog: deque[Waiting] = deque()
         self._looks = Looks(clock)
-        self._fence = fence
+        self._relief, self._guard = Relief(runner, clock), Guard(outlook.glance, wakeup, fence)
         self._most = 0
         self._asked: NodeRoom | None = None
         self._say_at_s = self._news_at_s = 0.0
@@ -93,7 +92,6 @@ class Worker:
         self._stop = Stop.NOT
         self.is_abandoned = False  # the store has been away for so long that this worker leaves
         self._leash: int | None = None
-        self._is_on_guard = False
 
     def stop(self, how: Stop) -> None:
         """End the worker: after what runs (DRAIN), or at once (NOW). Safe in a signal handler."""
@@ -117,15 +115,23 @@ class Worker:
             self._look_if_due()
             self._start_claimed()
             self._ask_for_work()
-            self._heed(self._wakeup.wait(self._wait_s()))
+            self._rest()
 
-    def _heed(self, ready: Sequence[int]) -> None:
-        """Descriptors that woke us."""
-        if self._leash in ready:
-            self.stop(Stop.NOW)
-        if self._fence is not None and self._fence.event in ready and self._fence.is_near():
-            # Memory is nearly out, long before a look was due.
-            self._look_at_s = 0.0
+    def _rest(self) -> None:
+        """Wait until there is something to do. A glance at the memory that finds nothing is nothing."""
+        is_woken = False
+        while not is_woken:
+            ready = self._wakeup.wait(self._wait_s())
+            if self._leash in ready:
+                self.stop(Stop.NOW)
+            self._guard.heed(ready)
+            sight = self._guard.glance(self._use(), now_s := self._clock.monotonic_s())
+            if sight is Sight.SHORT:
+                # Until the look has found out who goes: it takes milliseconds.
+                self._runner.pause()
+            if sight is not Sight.NOTHING:
+                self._look_at_s = now_s
+            is_woken = self._wakeup.was_woken or self._wait_s() <= 0
 
     def _is_done(self) -> bool:
         if self._stop is Stop.NOT:
@@ -196,6 +202,8 @@ class Worker:
         """Once in a while, or when there is nothing to lose: see how the node is, and act on it."""
         now_s = self._clock.monotonic_s()
         deadline_s = self._runner.next_deadline_s()
+        if self._relief.is_over:
+            self._look_at_s = now_s
         if now_s >= self._look_at_s or (deadline_s is not None and deadline_s <= 0):
             self._runner.look()
         if now_s < self._look_at_s:
@@ -208,13 +216,13 @@ class Worker:
         if self._outlook.limits_changed():
             self._runner.limits = self._outlook.runner_limits()
         self._looks.note(memory, running, limits, self._pace.typical_wall_s)
-        self._move_fence(memory, limits)
-        self._relieve_pressure()
+        self._guard.note_look(self._use(), limits, now_s, is_busy=bool(running))
+        self._relief.act(self._use(), self._loads(), limits, running)
         self._give_back_unstarted(now_s)
         self._leave_if_abandoned()
         self._most = len(self._running) + self._room(self._loads()).attempts
         interval_s = packing.look_interval_s(self._use(), self._loads(), limits) if running else QUIET_LOOK_S
-        self._look_at_s = now_s + interval_s
+        self._look_at_s = now_s + (min(interval_s, PAUSED_LOOK_S) if self._runner.is_paused else interval_s)
         is_news = self._is_news()
         if is_news and now_s < self._news_at_s:
             self._look_at_s = min(self._look_at_s, self._news_at_s)
@@ -237,19 +245,6 @@ class Worker:
             reason += f"; the last: {self._streak.last_words}"
             node, span_s = self._outlook.node, self._streak.lasts_s
             self._courier.report(Suspect("", 0, node, node, reason, span_s, tuple(failed)))
-
-    def _move_fence(self, memory: NodeMemory, limits: packing.NodeLimits) -> None:
-        """To where half of what is to be kept free is left, for those outside to grow until the next look."""
-        if self._fence is None:
-            return
-        most_bytes = self._fence.used_bytes() + memory.available_bytes
-        line_bytes = packing.line_bytes(self._use(), limits)
-        self._fence.set_limit(most_bytes - limits.keep_free_bytes // 2, most_bytes - line_bytes)
-        # Far from it, short tasks would cross and cross again a level that means nothing.
-        is_on_guard = memory.available_bytes < ON_GUARD * memory.total_bytes
-        if is_on_guard != self._is_on_guard:
-            self._is_on_guard = is_on_guard
-            (self._wakeup.watch if is_on_guard else self._wakeup.unwatch)(self._fence.event)
 
     def _say(self, *, is_news: bool) -> None:
         """Tell of the node, and of what keeps tasks from it; of news at once, and not with the next heartbeat."""
@@ -278,14 +273,6 @@ class Worker:
             log.warning("the store has not answered for %.0f s, and nothing runs: leaving", abandon_after_s)
             self.is_abandoned = True
             self.stop(Stop.DRAIN)
-
-    def _relieve_pressure(self) -> None:
-        for returned in packing.relieve_pressure(self._use(), self._loads(), self._outlook.limits):
-            attempt = next(attempt for attempt in self._running.values() if attempt.number == returned.key)
-            # Killed first and reported when it is gone, so that two copies never run at once. Dying between
-            # the two is safe: the lease ends and the task is reaped.
-            cause = Cause.OOM if returned.has_outgrown_node else Cause.EVICTED
-            self._runner.kill(attempt, cause, returned.reason, grace=False)
 
     def _start_claimed(self) -> None:
         held_up: list[Waiting] = []
@@ -395,6 +382,6 @@ class Worker:
         raise refusal
 
     def _wait_s(self) -> float:
-        until_look_s = max(0.0, self._look_at_s - self._clock.monotonic_s())
+        until_look_s = max(0.0, min(self._look_at_s, self._guard.glance_at_s) - self._clock.monotonic_s())
         deadline_s = self._runner.next_deadline_s()
         return until_look_s if deadline_s is None else min(until_look_s, deadline_s)

@@ -68,6 +68,10 @@ class Outlook:
         busy, cores = self._busy.read(), self.limits.cores
         self.meter.note(now_s, len(running), self._attempts_bytes, self.memory.total_bytes, busy, cores)
 
+    def glance(self) -> NodeMemory:
+        """The memory as it is now; `memory` stays what the last look saw."""
+        return self._granted()
+
     def _check_settings(self) -> None:
         match self._watcher.check():
             case Changed() as changed:
@@ -163,12 +167,15 @@ class Outlook:
         )
 
     def _read_memory(self) -> None:
+        self.memory = self._granted()
+
+    def _granted(self) -> NodeMemory:
         node = self._memory_reader.read()
         granted_bytes = self.settings.memory_bytes
         if 0 < granted_bytes < node.total_bytes:
             available_bytes = min(node.available_bytes, granted_bytes - self._attempts_bytes)
-            node = NodeMemory(granted_bytes, max(0, available_bytes))
-        self.memory = node
+            return NodeMemory(granted_bytes, max(0, available_bytes))
+        return node
 
     def _check_disk(self) -> None:
         try:
