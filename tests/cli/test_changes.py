@@ -54,6 +54,16 @@ def test_cancel_all_asks_on_a_terminal(kept: Sandbox) -> None:
         assert (done.returncode, states(kept)) == (code, expected)
 
 
+def test_to_forget_all_asks_on_a_terminal(sandbox: Sandbox) -> None:
+    """Results are gone for good."""
+    sandbox.distcomp("run", "--", "true")
+    command = ["script", "-qec", f"{' '.join(DISTCOMP)} forget --finished", "/dev/null"]
+    for answer, code, expected in (("n", 1, ["finished"]), ("y", 0, [])):
+        done = subprocess.run(command, cwd=sandbox.folder, input=f"{answer}\n", capture_output=True, text=True)
+        assert "Forget 1 task?" in done.stdout
+        assert (done.returncode, states(sandbox)) == (code, expected)
+
+
 def test_what_cannot_be_changed_is_counted_and_stays(kept: Sandbox) -> None:
     ids = with_tasks(kept, "a", "b")
     kept.distcomp("cancel", ids[0])

@@ -13,6 +13,7 @@ import pytest
 
 from distcomp import __version__
 from distcomp.cli.commands import HELP, MODULES
+from tests.support.needs import needs_root
 from tests.support.sandbox import DISTCOMP, Sandbox
 
 
@@ -76,12 +77,36 @@ def test_version(sandbox: Sandbox) -> None:
         (["retry", "--state", "failed"], "distcomp retry --failed"),
         (["run", "echo", "hi"], "distcomp run -- echo hi"),
         (["submit", "./prog", "1"], "distcomp submit -- ./prog 1"),
+        (["run", "-P4", "tasks.txt"], "-j N"),
+        (["run", "--jobs", "4", "tasks.txt"], "-j N"),
+        (["-V"], "distcomp --version"),
     ],
 )
 def test_a_slip_of_the_pen_is_told_what_was_meant(sandbox: Sandbox, arguments: list[str], suggestion: str) -> None:
     done = sandbox.distcomp(*arguments, exit_code=2)
     assert suggestion in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_two_files_are_not_taken_for_a_command(sandbox: Sandbox) -> None:
+    sandbox.write("a.txt", "shell:0:0:0:true a\n")
+    sandbox.write("b.txt", "shell:0:0:0:true b\n")
+    assert "cat a.txt b.txt | distcomp run -\n" in sandbox.distcomp("run", "a.txt", "b.txt", exit_code=2).stderr
+
+
+@needs_root
+def test_a_full_disk_under_the_store_is_said_with_what_to_do(kept: Sandbox) -> None:
+    kept.distcomp("submit", "--", "true")
+    kept.distcomp("server", "stop")
+    store = kept.folder / ".distcomp" / "store"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(store)], check=True)
+    try:
+        (store / "filler").write_bytes(b"x" * 4096)
+        done = kept.distcomp("status", exit_code=2)
+        assert "cannot be started: No space left on device." in done.stderr
+        assert "free space" in done.stderr
+    finally:
+        subprocess.run(["umount", "-l", str(store)], check=True)
 
 
 def test_a_mistake_makes_no_project(sandbox: Sandbox) -> None:

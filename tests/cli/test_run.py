@@ -99,7 +99,8 @@ def test_a_line_that_is_taken_out_of_the_file_does_not_count_any_more(kept: Sand
     kept.distcomp("submit", "--plain", "-", stdin="true 4\ntrue 5\n")
     kept.write("tasks.txt", "true 4\n")
     done = kept.distcomp("run", "--plain", "tasks.txt")
-    assert "1 task of the same job not in it waits or runs too: distcomp tasks --state todo --job 3" in done.stderr
+    assert "1 task of the same job not in it waits or runs too: see distcomp tasks --state todo --job 3" in done.stderr
+    assert "to take one out: distcomp cancel TASK" in done.stderr
 
 
 def test_options_that_come_too_late_are_said(kept: Sandbox) -> None:
@@ -121,6 +122,7 @@ def test_without_a_file_it_runs_what_is_in_the_queue(sandbox: Sandbox) -> None:
 def test_flags_of_a_submission_without_one_are_not_taken_in_silence(sandbox: Sandbox) -> None:
     done = sandbox.distcomp("run", "--retries", "0", "--type", "shell", exit_code=2)
     assert done.stderr.startswith("distcomp: --retries, --type: for what is submitted, and that is nothing.")
+    assert "or for what is in the queue: --set retries=VALUE.\n" in done.stderr
 
 
 def test_a_command_after_dashes_and_stdin(sandbox: Sandbox) -> None:
@@ -174,6 +176,17 @@ def test_progress_is_a_line_that_is_drawn_anew_on_a_terminal(sandbox: Sandbox) -
     assert "0/3  3 running" in shown
     assert "\r\x1b[K" in shown
     assert "\n" not in shown[shown.index("0/3") : shown.rindex("3 running")]
+
+
+def test_why_nothing_starts_is_said(sandbox: Sandbox) -> None:
+    """More free disk is wanted than there is; then it is not."""
+    sandbox.settings(min_free_disk="8P")
+    run = sandbox.start("run", "--", "true")
+    assert run.stdout is not None
+    told = next(line for line in run.stdout if "starts nothing" in line)
+    assert re.search(r"starts nothing for now: disk full: .* free, .* wanted \(min_free_disk\)", told)
+    sandbox.settings(min_free_disk=0)
+    assert run.wait(timeout=60) == 0
 
 
 def test_a_worker_that_cannot_start_is_not_started_for_ever(sandbox: Sandbox) -> None:

@@ -22,6 +22,12 @@ def test_every_combination_becomes_a_task_that_knows_its_parameters(kept: Sandbo
     )
 
 
+@pytest.mark.parametrize("flag", ["--plain", "--skip-bad", "--format=jsonl"])
+def test_flags_of_task_files_are_not_taken_in_silence(sandbox: Sandbox, flag: str) -> None:
+    done = sandbox.distcomp("sweep", "./p {n}", "n=1,2", flag, exit_code=2)
+    assert "No such option" in done.stderr
+
+
 def test_conditions_and_zips(kept: Sandbox) -> None:
     kept.distcomp("sweep", "./p {a} {b} {c}", "a=1,2,3", "b=x,y,z", "c=0,1", "--zip", "a,b", "--where", "a + c < 4")
     assert [task["command"] for task in kept.json("tasks")] == [

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from distcomp.api import Changes, Client
 
 
+DoNotAsk = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
+
+
 @with_flags
 def retry(
     flags: FilterFlags,
@@ -39,35 +42,17 @@ def cancel(
     flags: FilterFlags,
     tasks: TaskIds = None,
     all_: Annotated[bool, typer.Option("--all", help="All tasks that wait or run.")] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    yes: DoNotAsk = False,
     as_json: AsJson = False,
 ) -> None:
     """Cancel tasks that wait or run; running attempts are killed."""
     states = (State.TODO, State.RUNNING) if all_ else ()
     _check(tasks, flags, states, "--all")
     with opened() as client:
-        if all_ and not yes and sys.stdin.isatty():
-            counts = client.status().counts
-            left = render.number_of(counts[State.TODO] + counts[State.RUNNING], "task")
-            asked = (
-                "those of them that match"
-                if not flags.is_empty()
-                else f"{left}, {counts[State.RUNNING]:,} of them running"
-            )
-            if not typer.confirm(f"Cancel {asked}?"):
-                raise typer.Exit(1)
+        if all_ and not yes:
+            _confirm(client, "Cancel", flags, states)
         changes = client.cancel(_ids(client, tasks, flags, states))
         render.show(changes, as_json, lambda value: _lines(value, "cancelled"))
-
-
-def _confirm(client: Client, flags: FilterFlags) -> None:
-    """Ask whether all is meant. A script, which has no terminal, is not asked."""
-    counts = client.status().counts
-    left = render.number_of(counts[State.TODO] + counts[State.RUNNING], "task")
-    which = f"{left}, {counts[State.RUNNING]:,} of them running"
-    if not typer.confirm(f"Cancel {which if flags.is_empty() else f'what matches of {which}'}?"):
-        print("nothing was changed")
-        raise typer.Exit(1)
 
 
 @with_flags
@@ -77,14 +62,30 @@ def forget(
     finished: Annotated[bool, typer.Option("--finished", help="All finished tasks.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="All failed tasks.")] = False,
     cancelled: Annotated[bool, typer.Option("--cancelled", help="All cancelled tasks.")] = False,
+    yes: DoNotAsk = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove tasks that have ended, with their results. Submitted again, they are new."""
     states = _states({State.FINISHED: finished, State.FAILED: failed, State.CANCELLED: cancelled})
     _check(tasks, flags, states, "--finished, --failed, --cancelled")
     with opened() as client:
+        if states and not yes:
+            _confirm(client, "Forget", flags, states)
         changes = client.forget(_ids(client, tasks, flags, states))
         render.show(changes, as_json, lambda value: _lines(value, "forgotten"))
+
+
+def _confirm(client: Client, verb: str, flags: FilterFlags, states: tuple[State, ...]) -> None:
+    """Ask whether all is meant. A script, which has no terminal, is not asked."""
+    counts = client.status().counts
+    number = sum(counts[state] for state in states)
+    if not number or not sys.stdin.isatty():
+        return
+    running = f", {counts[State.RUNNING]:,} of them running" if State.RUNNING in states else ""
+    which = f"{render.number_of(number, 'task')}{running}"
+    if not typer.confirm(f"{verb} {which if flags.is_empty() else f'what matches of {which}'}?", err=True):
+        print("nothing was changed", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 def _states(asked: dict[State, bool]) -> tuple[State, ...]:

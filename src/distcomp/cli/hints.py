@@ -1,8 +1,11 @@
-"""What somebody may have meant whose command line cannot be used. Pure."""
+"""What somebody may have meant whose command line cannot be used."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from distcomp.model import State
 
@@ -10,7 +13,7 @@ _OTHER_NAMES = {
     "list": "tasks", "ls": "tasks", "queue": "tasks", "jobs": "tasks", "add": "submit", "start": "run", "log": "logs",
     "info": "show", "why": "explain", "rerun": "retry", "kill": "cancel", "stop": "cancel", "rm": "forget",
     "remove": "forget", "delete": "forget", "result": "results", "settings": "config", "hosts": "nodes",
-    "version": "--version",
+    "version": "--version", "-v": "--version", "-V": "--version",
 }  # fmt: skip
 """What other programs call these commands."""
 _TAKES_STATE = ("tasks", "results")
@@ -30,9 +33,13 @@ def hint(arguments: Sequence[str]) -> str:
 
 
 def _command_hint(command: str, words: Sequence[str]) -> str:
-    """Two words or more, and no `--`: it will be a command."""
+    """Two words or more, and no `--`: it will be a command, or several files."""
+    if "--" not in words and any(re.match(r"-P\d*$|--(jobs|max-procs)\b", word) for word in words):
+        return "So many at once: -j N" if command == "run" else ""
     if "--" in words or len(words) < 2 or words[0].startswith("-"):
         return ""
+    if all(Path(word).is_file() and not os.access(word, os.X_OK) for word in words):
+        return f"One file at a time, or: cat {' '.join(words)} | distcomp {command} -"
     return f"A command stands after --: distcomp {command} -- {' '.join(words)}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
@@ -249,33 +249,24 @@ def command_spec(words: list[str], base: TaskSpec) -> TaskSpec:
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
 
-def with_flags(command: _Command) -> Callable[..., None]:
+def with_flags(command: _Command, *, without: Collection[str] = ()) -> Callable[..., None]:
     """Let a command take a group of flags as one parameter, whose type is one of the classes above.
 
-    Typer sees a function with the group's fields in that parameter's place.
+    Typer sees a function with the group's fields in that parameter's place. Those in `without` are not offered.
     """
     hints = get_type_hints(command, include_extras=True)
     signature = inspect.signature(command)
     groups = {name: hints[name] for name in signature.parameters if dataclasses.is_dataclass(hints[name])}
-    parameters = []
+    offered = {name: _parameters_of(group, without) for name, group in groups.items()}
+    parameters: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():
-        if name in groups:
-            group_hints = get_type_hints(groups[name], include_extras=True)
-            parameters += [
-                inspect.Parameter(
-                    f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=group_hints[f.name]
-                )
-                for f in dataclasses.fields(groups[name])
-            ]
-        else:
-            kind = inspect.Parameter.KEYWORD_ONLY
-            parameters.append(parameter.replace(kind=kind, annotation=hints[name]))
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters += offered.get(name) or [parameter.replace(kind=kind, annotation=hints[name])]
 
     @wraps(command)
     def called(**given: Any) -> None:
         for name, group in groups.items():
-            values = {f.name: given.pop(f.name) for f in dataclasses.fields(group)}
-            given[name] = group(**values)
+            given[name] = group(**{flag.name: given.pop(flag.name) for flag in offered[name]})
         command(**given)
 
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -284,9 +275,10 @@ def with_flags(command: _Command) -> Callable[..., None]:
     return called
 
 
-def _parameters_of(group: Any) -> list[inspect.Parameter]:
+def _parameters_of(group: Any, without: Collection[str]) -> list[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
     return [
         inspect.Parameter(flag.name, inspect.Parameter.KEYWORD_ONLY, default=flag.default, annotation=hints[flag.name])
         for flag in dataclasses.fields(group)
+        if flag.name not in without
     ]

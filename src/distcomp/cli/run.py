@@ -94,7 +94,9 @@ def run(
     words = words_after_dashes(ctx)
     brings_tasks = file is not None or words is not None
     if not brings_tasks and (useless := flags.given()):
-        raise BadUsage(f"{', '.join(useless)}: for what is submitted, and that is nothing. Name a task file.")
+        queue = [f"--set {name[2:]}=VALUE" for name in useless if name in ("--retries", "--timeout")]
+        step = "Name a task file" + (f", or for what is in the queue: {' '.join(queue)}." if queue else ".")
+        raise BadUsage(f"{', '.join(useless)}: for what is submitted, and that is nothing. {step}")
     with opened(create=brings_tasks, settings=settings) as client:
         submitted, others = _submit(client, file, words, flags) if brings_tasks else (None, Others())
         done = Run(client, submitted, settings, nodes, slurm, others).until_done()
@@ -275,10 +277,11 @@ class Run:
         self._totals = views.totals(workers)
         self._beyond = sum(need.tasks for need in self._client.too_large(workers))
         for worker in workers:
-            if worker.state == "quarantined" and worker.node not in self._told:
-                self._told.add(worker.node)
-                step = f"`distcomp nodes clear {worker.worker}` when it is mended"
-                self._line.say(f"{worker.node} is given no more tasks: {worker.note}; {step}")
+            if worker.state not in ("quarantined", "waiting"):
+                self._told.discard(worker.worker)
+            elif worker.worker not in self._told:
+                self._told.add(worker.worker)
+                self._line.say(_why_idle(worker))
 
     def _is_stuck(self, progress: Progress) -> bool:
         """Whether two looks in a row found that no node has room for anything that is left."""
@@ -305,3 +308,10 @@ class Run:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _why_idle(worker: WorkerView) -> str:
+    if worker.state == "waiting":
+        return f"{worker.node} starts nothing for now: {worker.note}"
+    step = f"`distcomp nodes clear {worker.worker}` when it is mended"
+    return f"{worker.node} is given no more tasks: {worker.note}; {step}"

@@ -180,7 +180,7 @@ def others_line(others: Others, jobs: Sequence[int]) -> str:
     flags = " ".join(f"--job {job}" for job in jobs[:JOBS_NAMED])
     return (
         f"  {render.number_of(others.left, 'task')} of the same job not in it {verbs} too: "
-        f"distcomp tasks --state todo {flags}"
+        f"see distcomp tasks --state todo {flags}, and to take one out: distcomp cancel TASK"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 
-@with_flags
+@partial(with_flags, without=("plain", "format_name", "skip_bad"))  # of files, which a sweep has none of
 def sweep(
     flags: SubmitFlags,
     template: Annotated[str, typer.Argument(help="The command, with {name} for each parameter, or {name.stem}.")],
-    parameters: Annotated[list[str], typer.Argument(metavar="NAME=VALUES...", help="See below.")],
+    parameters: Annotated[list[str], typer.Argument(metavar="NAME=VALUES...", help="A parameter, as above.")],
     where: Annotated[str, typer.Option(metavar="EXPR", help="Only combinations that meet this: size < 10.")] = "",
     zips: Annotated[
         list[str] | None, typer.Option("--zip", metavar="A,B", help="Parameters that vary together. May be repeated.")
@@ -41,7 +42,8 @@ def sweep(
     """Add a task for each combination of parameters. They become columns of the result table.
 
     VALUES: a,b,c  glob:PATTERN  file:LIST.txt  range:1..10  range:0..1..0.1  log:1..1000..x10
-    Whatever is in a value, it stays one word of the command.
+
+    Whatever is in a value, it stays one word of the command. `distcomp run` then runs the tasks.
     """
     options = flags.options(is_plain=True, retry_failed=False)
     found = _parsed(template, parameters, where, zips or (), options)

@@ -274,7 +274,11 @@ class EmbeddedServer:
             server_process.write_config(self._store, binary, self._folder.secret(), self._fsync, opening)
             return server_process.start(self._store, binary)
         except OSError as error:
-            raise StateFolderError(f"The store in {self._store} cannot be started: {error}.") from error
+            raise StateFolderError(
+                f"The store in {self._store} cannot be started: {error.strerror or error}.",
+                unchanged="What it holds is as it was.",
+                next_step="Check the folder's permissions and the free space of its disk.",
+            ) from error
 
     def _check_place(self, record: ServerRecord) -> None:
         if server_process.runs_elsewhere(record, self._store):
