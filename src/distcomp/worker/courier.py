@@ -15,7 +15,7 @@ from distcomp.errors import DistcompError, LeaseLost, StoreUnavailable
 from distcomp.model import Cause, NodeRoom, Use
 from distcomp.store.settlements import AnySettlement, Doubt, Fail, GiveBack, RetryLater
 from distcomp.store.store import Proof, Store, WorkerLeaseLost, WorkerName
-from distcomp.worker.news import News
+from distcomp.worker.news import NO_NEWS, News
 from distcomp.worker.outgrown import give_up_hopeless
 from distcomp.worker.spool import Spool
 
@@ -132,6 +132,8 @@ class Courier:
 
     def news(self) -> News:
         """What came since the last call."""
+        if not self._news:  # without the lock: what comes just now wakes whoever asks
+            return NO_NEWS
         with self._changed:
             news, self._news = self._news, News()
         return news

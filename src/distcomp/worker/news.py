@@ -17,3 +17,11 @@ class News:
     revoked: list[Proof] = field(default_factory=list)
     is_lease_lost: bool = False
     refusal: DistcompError | None = None
+
+    def __bool__(self) -> bool:
+        """Is there any?"""
+        return bool(self.claims or self.revoked or self.is_lease_lost or self.refusal)
+
+
+NO_NEWS = News()
+"""Not to be changed."""

@@ -34,7 +34,8 @@ NO_ROOM = NodeRoom(0, 0, 0, 0, 0)
 class Outlook:
     """The node as the worker sees it.
 
-    `trouble` says why nothing is claimed now, "" when all is well.
+    `trouble` says why nothing is claimed now, "" when all is well; `limits` what the settings granted at the last
+    look, for the memory there was.
     """
 
     def __init__(
@@ -150,9 +151,7 @@ class Outlook:
             )
         )
 
-    @property
-    def limits(self) -> packing.NodeLimits:
-        """What the settings grant, for the memory there is."""
+    def _limits(self) -> packing.NodeLimits:
         settings, total_bytes = self.settings, self.memory.total_bytes
         keep_free_bytes = int(total_bytes * settings.keep_free_fraction)
         if not self.is_fenced:
@@ -168,6 +167,7 @@ class Outlook:
 
     def _read_memory(self) -> None:
         self.memory = self._granted()
+        self.limits = self._limits()
 
     def _granted(self) -> NodeMemory:
         node = self._memory_reader.read()
