@@ -283,8 +283,7 @@ class Courier:
         ]
         if nowhere:
             store.settle(nowhere)
-        lost = words.count("lease_lost")
-        if lost:
+        if lost := words.count("lease_lost"):
             log.info("%d reports came too late: their tasks are others' by now, or cancelled", lost)
 
     def _attend_lease(self, store: Store) -> None:
@@ -304,10 +303,8 @@ class Courier:
             self._lose_lease(store)
             return
         self._revoke(renewed.revoked)
-        if renewed.looked_ago_s >= min(REAP_EVERY_S, store.limits.lease_s / 5):
-            reaped = store.reap()
-            if reaped:
-                log.info("returned %d tasks of workers that fell silent", reaped)
+        if renewed.looked_ago_s >= min(REAP_EVERY_S, store.limits.lease_s / 5) and (reaped := store.reap()):
+            log.info("returned %d tasks of workers that fell silent", reaped)
 
     def _revoke(self, revoked: list[Proof]) -> None:
         if not revoked:

@@ -125,13 +125,17 @@ class Worker:
             if self._leash in ready:
                 self.stop(Stop.NOW)
             self._guard.heed(ready)
-            sight = self._guard.glance(self._use(), now_s := self._clock.monotonic_s())
-            if sight is Sight.SHORT:
-                # Until the look has found out who goes: it takes milliseconds.
-                self._runner.pause()
-            if sight is not Sight.NOTHING:
-                self._look_at_s = now_s
+            if (now_s := self._clock.monotonic_s()) >= self._guard.glance_at_s:
+                self._glance(now_s)
             is_woken = self._wakeup.was_woken or self._wait_s() <= 0
+
+    def _glance(self, now_s: float) -> None:
+        sight = self._guard.glance(self._use(), now_s)
+        if sight is Sight.SHORT:
+            # Until the look has found out who goes: it takes milliseconds.
+            self._runner.pause()
+        if sight is not Sight.NOTHING:
+            self._look_at_s = now_s
 
     def _is_done(self) -> bool:
         if self._stop is Stop.NOT:
