@@ -23,6 +23,8 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 LENGTH_S = float(os.environ.get("CHAOS_S", "20"))
 LONGEST_FAULT_S = 4.0
 AT_ONCE = 3
+LOOK_EVERY_S = 5.0
+"""Whether all workers are there: those that were started while the store was not have ended."""
 
 Undo = Callable[[], object]
 
@@ -34,7 +36,7 @@ class Chaos:
         self._field, self._random = field, random.Random(seed)
         self._store_node, *self._worker_nodes = field.cluster.nodes
         self._broken: dict[str, tuple[float, Undo]] = {}
-        self._began_s = time.monotonic()
+        self._began_s = self._look_s = time.monotonic()
         self.story: list[str] = []
 
     def go_on(self, length_s: float) -> None:
@@ -48,8 +50,13 @@ class Chaos:
             self._mend(node)
 
     def _keep_busy(self) -> None:
-        if self._store_node.name not in self._broken and self._field.counts().get("todo", 0) < 20:
+        if self._store_node.name in self._broken:
+            return
+        if self._field.counts().get("todo", 0) < 20:
             self._field.submit(40, sleep_s=self._random.choice((0.1, 0.5, 2)))
+        if time.monotonic() >= self._look_s:
+            self._look_s = time.monotonic() + LOOK_EVERY_S
+            self._field.start_missing_workers(but=self._broken)
 
     def _break_something(self) -> None:
         # Mostly a worker's: while the store is broken, not much happens.

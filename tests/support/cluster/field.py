@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -157,10 +157,10 @@ class Field:
             self.start_worker(node)
         wait_until(lambda: {node.name for node in nodes} <= set(self.workers()), "all workers have registered")
 
-    def start_missing_workers(self) -> None:
-        """On the nodes where one was started and has ended, as it does when it finds no store at its start."""
+    def start_missing_workers(self, but: Container[str] = ()) -> None:
+        """Where one was started and has ended, as when it finds no store at its start; not on the nodes `but`."""
         for name, pid in list(self._workers.items()):
-            if pid not in self.cluster[name].processes("distcomp worker"):
+            if name not in but and pid not in self.cluster[name].processes("distcomp worker"):
                 self.start_worker(self.cluster[name])
 
     def kill_worker(self, node: Node) -> None:
