@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from tests.support.cluster import Cluster, Node
+from tests.support.cluster.field import client_on
 
 FOLDER = "/opt/job"
 PLAIN_HOME = "/home/user"
@@ -59,6 +62,18 @@ class User:
     def json(self, *arguments: str) -> Any:
         """What a command prints with --json."""
         return json.loads(self.distcomp(*arguments, "--json").stdout)
+
+    def counts(self, folder: str = FOLDER) -> Counter[str]:
+        """Tasks by state, straight from the project's own store; none while it is not there. Quicker than a command."""
+        store = f"{folder}/.distcomp"
+        try:
+            secret = Path(f"/proc/{self.home.init_pid()}/root{store}/secret").read_text().strip()
+            with client_on(self.home, f"{store}/store/server.sock", secret) as client:
+                found = next(client.scan_iter("distcomp:*:counts", count=10_000), None)
+                pairs = client.hgetall(found) if found else {}
+        except (FileNotFoundError, redis.ConnectionError):
+            return Counter()
+        return Counter({name.decode(): int(number) for name, number in pairs.items()})
 
     def ran_on(self) -> Counter[str]:
         """How many tasks finished on each node."""

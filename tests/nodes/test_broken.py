@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from tests.nodes.conftest import User
@@ -18,11 +16,6 @@ def phase(user: User, node: str) -> str:
     return next((row["phase"] for row in user.json("nodes", "status") if row["node"] == node), "")
 
 
-def finished(user: User) -> int:
-    done = user.distcomp("status", "--json", exit_code=None)
-    return int(json.loads(done.stdout)["counts"]["finished"]) if done.returncode == 0 else 0
-
-
 @pytest.mark.timeout(200)
 def test_a_node_that_was_cut_off_works_again_when_it_is_back(user: User) -> None:
     user.write("distcomp.toml", IMPATIENT)
@@ -30,7 +23,7 @@ def test_a_node_that_was_cut_off_works_again_when_it_is_back(user: User) -> None
     user.tasks(*(f"sleep 1; echo {number}" for number in range(60)))
     user.distcomp("submit", "tasks.txt")
     node = user.cluster["node2"]
-    wait_until(lambda: finished(user) > 3, "work goes on")
+    wait_until(lambda: user.counts()["finished"] > 3, "work goes on")
 
     node.drop()
     wait_until(lambda: phase(user, "node2") == "away", "it is noticed", SOON_S)
@@ -38,7 +31,7 @@ def test_a_node_that_was_cut_off_works_again_when_it_is_back(user: User) -> None
     node.heal()
     wait_until(lambda: phase(user, "node2") == "working", "it is back", SOON_S)
 
-    wait_until(lambda: finished(user) == 60, "each task has its end", SOON_S)
+    wait_until(lambda: user.counts()["finished"] == 60, "each task has its end", SOON_S)
     assert user.distcomp("nodes", "stop").stdout == "node[1-3]: ended\n"
     assert [user.left_on(node) for node in user.nodes] == [[], [], []]
 
@@ -77,7 +70,7 @@ def test_a_run_that_was_killed_goes_on_with_the_same_command(user: User) -> None
     """Its workers keep what they have done until somebody comes for it."""
     user.tasks(*(f"sleep 0.5; echo {number}" for number in range(60)))
     run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
-    wait_until(lambda: finished(user) > 3, "work goes on", SOON_S)
+    wait_until(lambda: user.counts()["finished"] > 3, "work goes on", SOON_S)
 
     user.home.kill(run)
     wait_until(lambda: not user.home.processes(" -R "), "its ways to the nodes are gone")
@@ -92,7 +85,7 @@ def test_workers_that_nobody_comes_back_for_leave_and_lose_nothing(user: User) -
     user.write("distcomp.toml", 'abandon_after = "2s"\n')
     user.tasks(*(f"sleep 0.5; echo {number}" for number in range(60)))
     run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
-    wait_until(lambda: finished(user) > 3, "work goes on", SOON_S)
+    wait_until(lambda: user.counts()["finished"] > 3, "work goes on", SOON_S)
 
     user.home.kill(run)
 
@@ -115,7 +108,7 @@ def test_ctrl_c_while_nodes_are_got_ready_ends_the_run_soon(user: User) -> None:
 def test_ctrl_c_ends_a_run_when_what_runs_has_ended(user: User) -> None:
     user.tasks(*(f"sleep 0.5; echo {number}" for number in range(200)))
     run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
-    wait_until(lambda: finished(user) > 3, "work goes on", SOON_S)
+    wait_until(lambda: user.counts()["finished"] > 3, "work goes on", SOON_S)
 
     user.home.kill(run, "INT")
     wait_until(lambda: run not in user.home.processes(), "it ends", SOON_S)
@@ -130,7 +123,7 @@ def test_a_terminal_that_is_closed_ends_the_run_and_its_workers_and_the_same_com
     """What runs goes back: nobody is there to wait for it."""
     user.tasks(*(f"sleep 0.5; echo {number}" for number in range(40)))
     run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
-    wait_until(lambda: finished(user) > 3, "work goes on", SOON_S)
+    wait_until(lambda: user.counts()["finished"] > 3, "work goes on", SOON_S)
 
     user.home.kill(run, "HUP")
     wait_until(lambda: run not in user.home.processes(), "it ends", SOON_S)
@@ -145,7 +138,7 @@ def test_a_node_whose_sshd_is_down_when_a_run_ends_is_left_clean_too(user: User)
     """Nobody can log in to stop its worker. The connection that stands does."""
     user.tasks(*(f"sleep 0.3; echo {number}" for number in range(60)))
     run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
-    wait_until(lambda: finished(user) > 3, "work goes on", SOON_S)
+    wait_until(lambda: user.counts()["finished"] > 3, "work goes on", SOON_S)
     node = user.cluster["node1"]
 
     node.fault("sshdown")

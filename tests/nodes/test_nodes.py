@@ -16,7 +16,7 @@ def test_workers_are_started_work_and_are_stopped(user: User) -> None:
 
     user.tasks(*(f"echo {number}" for number in range(30)))
     user.distcomp("submit", "tasks.txt")
-    wait_until(lambda: user.json("status")["counts"]["finished"] == 30, "the workers run what was submitted")
+    wait_until(lambda: user.counts()["finished"] == 30, "the workers run what was submitted")
 
     assert user.distcomp("nodes", "stop").stdout == "node[1-3]: ended\n"
     assert [user.left_on(node) for node in user.nodes] == [[], [], []]
@@ -63,13 +63,13 @@ def test_a_drain_waits_for_what_runs_and_a_stop_gives_it_back(user: User) -> Non
     user.tasks(f"touch {FOLDER}/began; until test -e {FOLDER}/go; do sleep 0.1; done")
     user.distcomp("submit", "tasks.txt")
     node = user.cluster["node1"]
-    wait_until(lambda: user.json("status")["counts"]["running"] == 1, "the task runs")
+    wait_until(lambda: user.counts()["running"] == 1, "the task runs")
 
     assert user.distcomp("nodes", "stop").stdout == "node1: ended\n"
     assert user.json("status")["counts"]["todo"] == 1
 
     user.distcomp("nodes", "start")
-    wait_until(lambda: user.json("status")["counts"]["running"] == 1, "the task runs again")
+    wait_until(lambda: user.counts()["running"] == 1, "the task runs again")
     draining = user.start("nodes", "drain")
     wait_until(lambda: user.json("workers")[0]["state"] == "draining", "the worker starts nothing more")
     node.run("touch", f"{FOLDER}/go")

@@ -66,13 +66,13 @@ def test_a_late_result_of_a_node_that_was_taken_for_dead_brings_no_files(user: U
     user.write("private/first.txt", "node1\n")
     user.distcomp("nodes", "start", "--hosts", "first.txt", "--send", ".", folder=private)
     user.distcomp("submit", "tasks.jsonl", folder=private)
-    wait_until(lambda: counts(user)["running"] == 1, "it runs on node1")
+    wait_until(lambda: user.counts(PRIVATE)["running"] == 1, "it runs on node1")
     node = user.cluster["node1"]
 
     node.freeze()
     user.cluster["node2"].run("touch", f"{FOLDER}/go")
     user.distcomp("nodes", "start", "--hosts", "hosts.txt", "node2", "--send", ".", folder=private, exit_code=None)
-    wait_until(lambda: counts(user)["finished"] == 1, "it has finished on node2")
+    wait_until(lambda: user.counts(PRIVATE)["finished"] == 1, "it has finished on node2")
     node.thaw()
     node.run("touch", f"{FOLDER}/go")
     wait_until(lambda: not node.processes("until test"), "the attempt on node1 is over")
@@ -87,7 +87,7 @@ def test_files_that_changed_after_the_end_of_their_task_are_left_there_and_said(
     user.write("private/hosts.txt", "node1\n")
     user.distcomp("nodes", "start", "--hosts", "hosts.txt", "--send", ".", folder=private)
     user.distcomp("submit", "tasks.jsonl", folder=private)
-    wait_until(lambda: counts(user)["finished"] == 1, "it has finished")
+    wait_until(lambda: user.counts(PRIVATE)["finished"] == 1, "it has finished")
     there = "/root/.local/share/distcomp/projects/*/work/out/x"
     user.cluster["node1"].run("sh", "-c", f"for file in {there}; do echo 22 > $file; done")
 
@@ -111,10 +111,10 @@ def test_of_files_of_one_name_the_one_changed_last_is_kept_and_it_is_said(user: 
     jsonl(user, *tasks)
     user.distcomp("nodes", "start", "--hosts", "hosts.txt", "--send", ".", folder=private)
     user.distcomp("submit", "tasks.jsonl", folder=private)
-    wait_until(lambda: counts(user)["running"] == 2, "each node has one")
+    wait_until(lambda: user.counts(PRIVATE)["running"] == 2, "each node has one")
     for node in user.nodes:
         node.run("touch", f"{FOLDER}/go")
-    wait_until(lambda: counts(user)["finished"] == 2, "both have finished")
+    wait_until(lambda: user.counts(PRIVATE)["finished"] == 2, "both have finished")
 
     said = user.distcomp("nodes", "collect", folder=private).stdout
 
@@ -142,7 +142,3 @@ def test_with_a_shared_directory_nothing_is_copied(user: User) -> None:
     assert len(made) == 30
     assert set(made) <= {"node1", "node2", "node3"}
     assert not any(node.lines_of("find", "/root/.local", "-name", "made.jsonl") for node in user.nodes)
-
-
-def counts(user: User) -> dict[str, int]:
-    return dict(json.loads(user.distcomp("status", "--json", folder=PRIVATE).stdout)["counts"])

@@ -79,13 +79,13 @@ def test_nodes_may_reach_the_store_over_the_network(user: User, tls: str, url: s
     user.write("distcomp.toml", f'listen_tls = "{tls}"\n')
     user.distcomp("nodes", "start", "--hosts", "hosts.txt", "--listen", user.home.address)
     user.distcomp("submit", "tasks.txt")
-    wait_until(lambda: user.json("status")["counts"]["running"] == 1, "the task runs")
+    wait_until(lambda: user.counts()["running"] == 1, "the task runs")
 
     assert user.home.processes(" -R ") == {}
     for node in user.nodes:
         assert f"{url}worker-job@10.10.1.1:6379/0?" in node.run("sh", "-c", f"cat {PROJECTS}/*/*.toml").stdout
         node.run("touch", f"{FOLDER}/go")
-    wait_until(lambda: user.json("status")["counts"]["finished"] == 1, "its end is reported")
+    wait_until(lambda: user.counts()["finished"] == 1, "its end is reported")
     assert user.distcomp("nodes", "stop").stdout == "node[1-3]: ended\n"
     assert [user.left_on(node) for node in user.nodes] == [[], [], []]
 

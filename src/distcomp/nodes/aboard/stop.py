@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from distcomp.nodes.aboard.places import project_folder, worker_pid
 
 LOOK_S = 0.05
+EXIT_S = 5
 
 
 def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:  # noqa: ARG001  the same in each script
@@ -42,7 +43,19 @@ def gone(ask: dict[str, Any], pid: int, patience_s: float | None) -> bool:
         if give_up_s is not None and time.monotonic() > give_up_s:
             return False
         time.sleep(LOOK_S)
+    # It gives up its place just before its process ends.
+    give_up_s = time.monotonic() + EXIT_S
+    while is_alive(pid) and time.monotonic() < give_up_s:
+        time.sleep(LOOK_S)
     return True
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody asks for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def clean(folder: Path) -> None:
