@@ -56,8 +56,9 @@ class PeakMemory:
             measured.held_byte_s += since_s * (measured.used_bytes + used_bytes) / 2
             measured.used_bytes, measured.at_s = used_bytes, now_s
             measured.peak_bytes = max(measured.peak_bytes, used_bytes)
-            measured.course = measured.course or Course()
-            measured.course.note(now_s - live.attempt.started_s, used_bytes)
+            if used_bytes:  # else it is just ending, and its memory is gone before it is
+                measured.course = measured.course or Course()
+                measured.course.note(now_s - live.attempt.started_s, used_bytes)
 
     def _look_for_shared(self, sample: Mapping[Live, Resident], now_s: float) -> None:
         """Pages that the processes of one attempt share, as after a fork: the largest trees first, some at a time."""

@@ -252,7 +252,10 @@ def _sentinel_client(address: Address, options: dict[str, Any]) -> redis.Redis:
     from redis.sentinel import Sentinel
 
     # Sentinels have accounts of their own, usually none: the URL's password is that of the store.
-    own = {name: value for name, value in options.items() if name not in ("db", "username", "password", "client_name")}
+    # They are told the library's version: over TLS, a connection on which nothing was asked has a ticket to be read,
+    # which redis-py takes for an answer to nobody, and gives the connection up.
+    not_theirs = ("db", "username", "password", "client_name", "driver_info", "lib_name", "lib_version")
+    own = {name: value for name, value in options.items() if name not in not_theirs}
     own |= {"socket_timeout": SENTINEL_TIMEOUT_S, "socket_connect_timeout": SENTINEL_TIMEOUT_S, **_tls(address)}
     options |= _keepalive() | _tls(address)
     sentinel = Sentinel(list(address.hosts), sentinel_kwargs=own, **options)  # type: ignore[no-untyped-call]
