@@ -11,6 +11,7 @@ from typing import Any
 from distcomp.clock import SystemClock
 from distcomp.model import Claim, JobContext, Outcome, OutputPlace, TaskSpec
 from distcomp.runner.attempt import Ended, RunningAttempt
+from distcomp.runner.fence import Fence
 from distcomp.runner.limits import RunnerLimits
 from distcomp.runner.reading import Stream, read_output
 from distcomp.runner.runner import Runner
@@ -22,7 +23,13 @@ PATIENCE_S = 60.0
 class Driver:
     """Starts commands and waits for their ends. Attempts are numbered tasks of job 7."""
 
-    def __init__(self, folder: Path, limits: RunnerLimits, base_env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: RunnerLimits,
+        base_env: Mapping[str, str] | None = None,
+        fence: Fence | None = None,
+    ) -> None:
         self.folder = folder / "node"
         self.cwd = folder / "work"
         self.cwd.mkdir(exist_ok=True)
@@ -37,6 +44,7 @@ class Driver:
             clock=SystemClock(),
             wake=self.wakeup.wake,
             base_env=base_env,
+            fence=fence,
         )
         self._is_open = True
         self.ended: dict[RunningAttempt, Outcome] = {}

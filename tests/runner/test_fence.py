@@ -16,7 +16,8 @@ from typing import TypeVar
 
 import pytest
 
-from distcomp.runner.fence import Fence, remove_unused
+from distcomp.runner.fence import Fence, build_fence
+from distcomp.runner.fencev1 import remove_unused
 from distcomp.runner.oomorder import set_oom_score
 from tests.support.needs import needs_root
 from tests.support.waiting import wait_until
@@ -37,7 +38,7 @@ time.sleep(100)
 
 @pytest.fixture
 def fence() -> Iterator[Fence]:
-    fence = Fence.build(f"test-{os.getpid()}", NODE_BYTES, time.time())
+    fence = build_fence(f"test-{os.getpid()}", NODE_BYTES, time.time())
     assert fence is not None
     wait_until(lambda: "fence" not in {thread.name for thread in threading.enumerate()}, "the levels are set")
     yield fence
@@ -143,11 +144,11 @@ def test_what_a_thread_starts_is_born_inside(fence: Fence) -> None:
 
 
 def test_a_fence_that_a_killed_worker_left_is_used_again(fence: Fence) -> None:
-    again = Fence.build(f"test-{os.getpid()}", NODE_BYTES, time.time())
+    again = build_fence(f"test-{os.getpid()}", NODE_BYTES, time.time())
     assert again is not None
     fence.close()
     again.close()
-    assert Fence.build("x/no/such", NODE_BYTES, time.time()) is None
+    assert build_fence("x/no/such", NODE_BYTES, time.time()) is None
 
 
 def test_a_fence_that_a_killed_worker_left_is_removed_by_the_next() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from distcomp.runner.fence import remove_unused
+from distcomp.runner.fencev1 import remove_unused
 
 # RLIMIT_LOCKS of Linux. No kernel heeds it, and every process inherits it, however far it detaches: through fork,
 # through exec, and when it empties its environment or writes its title over it, as the store's servers do.

@@ -18,3 +18,6 @@ needs_slurm = pytest.mark.skipif(
     not all(shutil.which(name, path="/usr/bin:/usr/sbin") for name in ("sbatch", "slurmctld", "slurmd", "munged")),
     reason="needs Slurm (Debian, Ubuntu: apt-get install slurm-wlm munge)",
 )
+needs_uml = pytest.mark.skipif(
+    shutil.which("linux.uml") is None, reason="needs User Mode Linux (Debian, Ubuntu: apt-get install user-mode-linux)"
+)

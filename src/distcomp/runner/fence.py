@@ -1,156 +1,81 @@
 """A fence around the attempts' memory: they have a limit of their own, and near it the worker is woken.
 
-No look is quick enough for a task that takes a gigabyte in 20 ms. Where the worker may make a memory cgroup (version
-1, as root), all its attempts are in one whose limit leaves the node's reserve alone. Short of the limit the kernel
-wakes the worker, which chooses who goes back. Who is quicker than that meets the limit, and there the kernel's killer
-finds attempts only, the newest first: never the worker, the store or anybody else on the node.
-
-The killer stays on. Without it (oom_kill_disable) page faults would wait for the worker, but reads and writes would
-fail with ENOMEM: measured, 3 of 200 programs under pressure lost their output or failed so.
+No look is quick enough for a task that takes a gigabyte in 20 ms. Where the worker may make a memory cgroup (as root,
+or in a subtree of version 2 that is delegated to it), all its attempts are in one whose limit leaves the node's
+reserve alone. Short of the limit the kernel wakes the worker, which chooses who goes back. Who is quicker than that
+meets the limit: with version 2 it waits there for the worker, with version 1 the kernel's killer finds attempts only,
+the newest first; never the worker, the store or anybody else on the node.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import re
-import select
-import threading
 from pathlib import Path
+from typing import Protocol
 
-_PREFIX = "distcomp-"
-_FRESH_S = 60.0
-_CLOSE_TRIES = 50
-_MOST_BYTES = 4096
-_LEVELS = 100
-"""Uses of the node's memory at whose crossing the kernel tells: one for each percent."""
-_CACHE = re.compile(rb"^total_inactive_file (\d+)", re.MULTILINE)
+from distcomp.runner.fencev1 import FenceV1
+from distcomp.runner.fencev2 import FenceV2
 
 
-def remove_unused(parent: Path, made_before_s: float) -> None:
-    """Remove the fences that killed workers left. One in use has a thread of its worker in it, so it stays.
+class Fence(Protocol):
+    """The cgroup of a worker's attempts."""
 
-    Args:
-        parent: the cgroup that the workers were in.
-        made_before_s: since 1970; into one that is newer its worker's thread may be about to go.
-    """
-    for folder in parent.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if folder.stat().st_mtime < made_before_s:
-                folder.rmdir()
-
-
-class Fence:
-    """The cgroup of a worker's attempts. Made by `build`.
-
-    `event` can be read when use, page cache included, has crossed a level, up or down: a percent of the node. The
-    levels are set once, in a thread: for each, the kernel waits for all processors, 10 to 40 ms, and whoever moved a
-    single level with each look would be too late with the look itself.
-    """
-
-    def __init__(self, folder: Path, total_bytes: int) -> None:
-        """Raises OSError: it cannot be made, or cannot do what a fence must."""
-        self._folder = folder
-        self._descriptors: list[int] = []
-        self._is_closing = False
-        self._thread: threading.Thread | None = None
-        folder.mkdir(exist_ok=True)
-        try:
-            # What an earlier version may have left.
-            (folder / "memory.oom_control").write_text("0")
-            self._limit = self._open("memory.limit_in_bytes", os.O_RDWR)
-            self._usage = self._open("memory.usage_in_bytes", os.O_RDONLY)
-            self._stat = self._open("memory.stat", os.O_RDONLY)
-            self._control = self._open("cgroup.event_control", os.O_WRONLY)
-        except OSError:
-            self.close()
-            raise
-        self.event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._descriptors.append(self.event)
-        self._thread = threading.Thread(target=self._set_levels, args=(total_bytes,), name="fence", daemon=True)
-        self._thread.start()
-
-    @classmethod
-    def build(
-        cls,
-        name: str,
-        total_bytes: int,
-        now_s: float,
-        proc: Path = Path("/proc"),
-        cgroups: Path = Path("/sys/fs/cgroup"),
-    ) -> Fence | None:
-        """A fence below the cgroup that this process is in; None where none can be made.
-
-        Args:
-            name: unlike that of all other workers on the machine; what a killed worker left is used again.
-            total_bytes: of the node's memory.
-            now_s: since 1970.
-            proc: where /proc is.
-            cgroups: where cgroups are mounted.
-        """
-        for line in (proc / "self" / "cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if "memory" in controllers.split(","):
-                parent = cgroups / "memory" / path.strip("/")
-                remove_unused(parent, made_before_s=now_s - _FRESH_S)
-                with contextlib.suppress(OSError):
-                    return cls(parent / f"{_PREFIX}{name}", total_bytes)
-        return None
+    event: int
+    """A descriptor that can be read when much more is used than a moment ago, or less."""
 
     def add_thread(self, thread_id: int) -> None:
-        """From now on, what this thread starts is born inside; what it allocates itself is not counted.
+        """From now on, what this thread starts is born inside, if that can be. Raises OSError: it cannot be moved."""
+        ...
 
-        Raises:
-            OSError: it cannot be moved.
-        """
-        (self._folder / "tasks").write_text(str(thread_id))
+    def take_in(self, pid: int) -> None:
+        """Take in what was just started, if it was not born inside."""
+        ...
 
     def used_bytes(self) -> int:
         """What the attempts use together, but for the page cache that is given back on demand."""
-        cache = _CACHE.search(os.pread(self._stat, _MOST_BYTES, 0))
-        return self._charged_bytes() - (int(cache[1]) if cache else 0)
+        ...
 
     def set_limit(self, limit_bytes: int) -> None:
         """Move the fence. Not below what is used: the kernel would look for it, page by page, while we wait."""
-        limit_bytes = max(limit_bytes, self._charged_bytes())
-        with contextlib.suppress(OSError):
-            os.pwrite(self._limit, b"%d" % limit_bytes, 0)
+        ...
+
+    def is_stalled(self) -> bool:
+        """Has anybody had to wait for memory since the last call, where there is none left?"""
+        ...
 
     def note_event(self) -> None:
         """Make `event` ready for the next one."""
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self.event)
-
-    def _charged_bytes(self) -> int:
-        return int(os.pread(self._usage, 64, 0))
-
-    def _set_levels(self, total_bytes: int) -> None:
-        """From the top: what matters most first."""
-        for level in range(_LEVELS, 0, -1):
-            if self._is_closing:
-                return
-            with contextlib.suppress(OSError):
-                os.write(self._control, f"{self.event} {self._usage} {total_bytes * level // _LEVELS}".encode())
+        ...
 
     def close(self) -> None:
         """Remove the cgroup. No process may be in it any more; else it stays, for the next worker of this name."""
-        self._is_closing = True
-        if self._thread is not None:
-            self._thread.join()
-        for descriptor in self._descriptors:
-            os.close(descriptor)
-        self._descriptors = []
-        # A thread that has been joined is on its way out for a moment longer.
-        for _ in range(_CLOSE_TRIES):
-            try:
-                self._folder.rmdir()
-            except FileNotFoundError:
-                return
-            except OSError:
-                select.select([], [], [], 0.01)
-            else:
-                return
+        ...
 
-    def _open(self, name: str, flags: int) -> int:
-        self._descriptors.append(os.open(self._folder / name, flags | os.O_CLOEXEC))
-        return self._descriptors[-1]
+
+def build_fence(
+    name: str,
+    total_bytes: int,
+    now_s: float,
+    proc: Path = Path("/proc"),
+    cgroups: Path = Path("/sys/fs/cgroup"),
+) -> Fence | None:
+    """A fence that keeps within the memory limits that this process has; None where none can be made.
+
+    Args:
+        name: unlike that of all other workers on the machine; what a killed worker left is used again.
+        total_bytes: of the node's memory.
+        now_s: since 1970.
+        proc: where /proc is.
+        cgroups: where cgroups are mounted.
+    """
+    unified = None
+    for line in (proc / "self" / "cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        with contextlib.suppress(OSError):
+            if "memory" in controllers.split(","):
+                return FenceV1.build(cgroups / "memory" / path.strip("/"), name, total_bytes, now_s)
+            if not controllers:
+                unified = path
+    with contextlib.suppress(OSError):
+        return FenceV2.build(cgroups, unified, name, now_s) if unified is not None else None
+    return None

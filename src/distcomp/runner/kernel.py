@@ -8,6 +8,7 @@ from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
 _CLONE_FS = 0x200
+_IN_MODIFY = 2
 _FALLOC_FL_KEEP_SIZE = 1
 _FALLOC_FL_PUNCH_HOLE = 2
 
@@ -44,6 +45,22 @@ def go_first() -> bool:
     except OSError:
         return False
     return True
+
+
+def watch_changes(path: Path) -> int:
+    """A descriptor (inotify) that can be read after each change of the file; it does not block.
+
+    Raises:
+        OSError: there is no such file, or no room for one more watch.
+    """
+    fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    if fd < 0:
+        raise _last_error()
+    if _libc.inotify_add_watch(fd, os.fsencode(path), _IN_MODIFY) < 0:
+        error = _last_error()
+        os.close(fd)
+        raise error
+    return int(fd)
 
 
 def punch_hole(fd: int, start_bytes: int, length_bytes: int) -> None:

@@ -80,7 +80,7 @@ class Runner:
         self._refused: list[Refused] = []
         results = ResultFiles(folder, self._aside)
         self._settling = Settling(node, self._slots, self._outputs, results, self._memory, self._hand_over)
-        self._starter = Starter(self._launch, wake)
+        self._fence, self._starter = fence, Starter(self._launch, wake)
         if fence is not None:
             for thread_id in self._starter.thread_ids:
                 fence.add_thread(thread_id)
@@ -246,6 +246,8 @@ class Runner:
         live.look = look_for(attempt.claim, self.limits, live.slot.stdout_fd)
         attempt.started_at_ms, attempt.started_s = self._clock.now_ms(), self._clock.monotonic_s()
         pid = self._launcher.launch(attempt.claim, live.slot.files, self.limits, attempt.started_s)
+        if self._fence is not None:
+            self._fence.take_in(pid)
         # At once: it may take all there is before anybody looks, and must go before those that are older.
         set_oom_score(pid, NEWEST)
         live.oom_score = NEWEST
@@ -335,12 +337,9 @@ class Runner:
         self._ending.append(live)
 
     def _moment(self) -> Moment | None:
-        memory = self.node_memory
-        return (
-            Moment(len(self._roots) + len(self._starting), memory.available_bytes, memory.total_bytes)
-            if memory
-            else None
-        )
+        if (memory := self.node_memory) is None:
+            return None
+        return Moment(len(self._roots) + len(self._starting), memory.available_bytes, memory.total_bytes)
 
     def _is_settled(self, live: Live) -> bool:
         """Whether nothing of the attempt is left. What is, is killed."""

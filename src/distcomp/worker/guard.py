@@ -37,6 +37,7 @@ class Guard:
     """Knows when to glance, and where the fence has to be.
 
     `glance_at_s`: when the next glance is due; infinite as long as the next look is soon enough.
+    `is_stalled`: at the last look, attempts waited for memory at the fence.
     """
 
     def __init__(self, read_memory: Callable[[], NodeMemory], wakeup: Wakeup, fence: Fence | None) -> None:
@@ -45,6 +46,7 @@ class Guard:
         self._limits: packing.NodeLimits | None = None
         self._is_close = self._is_watching = False
         self._short_bytes = 0
+        self.is_stalled = False
 
     def note_look(self, use: packing.NodeUse, limits: packing.NodeLimits, now_s: float, *, is_busy: bool) -> None:
         """After a look: glance from now on if need be, and move the fence."""
@@ -55,6 +57,7 @@ class Guard:
         self._short_bytes = line_bytes if available_bytes >= line_bytes else int(FURTHER * available_bytes)
         if self._fence is None:
             return
+        self.is_stalled = self._fence.is_stalled()
         most_bytes = self._fence.used_bytes() + available_bytes
         self._fence.set_limit(most_bytes - limits.keep_free_bytes // OUTSIDE)
         # Far from it, short tasks would cross and cross again a level that means nothing.

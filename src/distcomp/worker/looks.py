@@ -66,6 +66,8 @@ class Looks:
         busy_cores: float,
         typical_cores: float,
         typical_wall_s: float | None,
+        *,
+        is_stalled: bool = False,
     ) -> packing.NodeUse:
         """The node as it was at the last look."""
         return packing.NodeUse(
@@ -77,6 +79,7 @@ class Looks:
             trend_bytes_per_s=max(0.0, self._trend),
             typical_wall_s=typical_wall_s or self._mean_age_s,
             attempts=self._attempts,
+            is_stalled=is_stalled,
         )
 
     def loads(self, running: Iterable[RunningAttempt]) -> list[packing.Load]:

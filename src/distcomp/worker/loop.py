@@ -346,7 +346,8 @@ class Worker:
     def _use(self) -> packing.NodeUse:
         outlook, pace = self._outlook, self._pace
         memory, busy_cores, wall_s = outlook.memory, outlook.busy_cores, pace.typical_wall_s
-        return self._looks.use(memory, busy_cores, pace.typical_cores, wall_s)
+        stalled = self._guard.is_stalled
+        return self._looks.use(memory, busy_cores, pace.typical_cores, wall_s, is_stalled=stalled)
 
     def _loads(self) -> list[packing.Load]:
         """What runs, oldest first."""

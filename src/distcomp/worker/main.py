@@ -16,7 +16,7 @@ from types import FrameType
 from distcomp.clock import SystemClock
 from distcomp.memory import NodeMemoryReader
 from distcomp.project import Project
-from distcomp.runner.fence import Fence
+from distcomp.runner.fence import build_fence
 from distcomp.runner.kernel import go_first
 from distcomp.runner.leftovers import kill_leftovers
 from distcomp.runner.runner import Runner
@@ -89,7 +89,7 @@ def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | 
     outlook = Outlook(node, folder.path, project.watcher(), memory, clock)
     spool = Spool(folder.spool / "reports")
     life = WorkerName(node, secrets.token_hex(4), node)
-    fence = Fence.build(marker, memory.read().total_bytes, clock.now_ms() / 1000)
+    fence = build_fence(marker, memory.read().total_bytes, clock.now_ms() / 1000)
     outlook.is_fenced = fence is not None
     limits, wake = outlook.runner_limits(), wakeup.wake
     runner = Runner(folder.path, worker=marker, node=node, limits=limits, clock=clock, wake=wake, fence=fence)

@@ -1,0 +1,1 @@
+"""In a kernel of its own, whose cgroups are of version 2."""

@@ -1,0 +1,1 @@
+"""A second kernel for tests: run.sh."""
