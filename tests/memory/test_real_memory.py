@@ -74,10 +74,14 @@ def test_however_suddenly_memory_is_taken_no_task_fails_for_it(own: Crew, shape:
     assert all(map(is_exact, views, tasks))
 
 
-def test_a_task_larger_than_the_node_fails_and_says_what_it_reached(own: Crew) -> None:
-    """It fails for good, whatever retries are left, and the reason names the node's size; others are not harmed."""
+@pytest.mark.parametrize("shape", ["ramp", "forked"])
+def test_a_task_larger_than_the_node_fails_and_says_what_it_reached(own: Crew, shape: str) -> None:
+    """It fails for good, whatever retries are left, and the reason names the node's size; others are not harmed.
+
+    Of the forked one the kernel kills a child, and the parent ends with an exit code of its own.
+    """
     small = Task("ramp", 20 * MIB, 1.0, 1)
-    own.submit(Task("ramp", 800 * MIB, 1.0, 2), small)
+    own.submit(Task(shape, 800 * MIB, 1.0, 2), small)
     [large_view, small_view] = own.ended(SOON_S)
     assert small_view.state is State.FINISHED
     assert large_view.state is State.FAILED

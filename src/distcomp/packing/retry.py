@@ -124,7 +124,7 @@ def is_kernel_oom(
         exit_code: of its first process, if it had one.
         oom_kills: by how much the counter of the node, or of the cgroup that all attempts share, has moved since the
             attempt started.
-        own_oom_kills: the counter of the attempt's own cgroup; 0 where it has none.
+        own_oom_kills: of these, the ones that were, or must have been, of the attempt's own processes.
     """
     if was_killed_by_us or exit_code == 0:
         return False

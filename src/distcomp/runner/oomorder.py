@@ -23,7 +23,7 @@ class OomOrder:
 
     def __init__(self) -> None:
         self._vmstat_fd = os.open("/proc/vmstat", os.O_RDONLY | os.O_CLOEXEC)
-        self._kills = self._read_kills()
+        self._kills = self._kills_earlier = self._read_kills()
 
     def note_start(self, live: Live) -> None:
         """Before an attempt starts."""
@@ -36,7 +36,7 @@ class OomOrder:
             lives: those that have a process, oldest first.
             processes: all of an attempt; what they start later is placed as they are.
         """
-        self._kills = self._read_kills()
+        self._kills_earlier, self._kills = self._kills, self._read_kills()
         newest = len(lives) - 1
         for place, live in enumerate(lives):
             # The oldest from the first look on, even if it is alone: the next one may be quicker than the next look.
@@ -47,11 +47,17 @@ class OomOrder:
                     set_oom_score(pid, score)
 
     def is_to_blame(self, live: Live, end: RootEnd) -> bool:
-        """Whether it was the kernel that ended the attempt, for want of memory."""
-        if not end.status or live.order is not None:
+        """Whether it was the kernel that ended the attempt, for want of memory.
+
+        It may have killed a child only, whose parent then says so in its own way. That is taken to be so where the
+        attempt had nobody beside it, or fails within two looks of a kill.
+        """
+        if not end.status or live.order is not None or not (live.is_lasting or _may_be_oom(end)):
             return False
-        kills = self._read_kills() - live.kills_before if _may_be_oom(end) else 0
-        return is_kernel_oom(end.signal, end.exit_code, oom_kills=kills)
+        kills = self._read_kills()
+        own_kills = kills - (self._kills_earlier if live.others else live.kills_before) if live.is_lasting else 0
+        oom_kills = kills - live.kills_before
+        return is_kernel_oom(end.signal, end.exit_code, oom_kills=oom_kills, own_oom_kills=own_kills)
 
     def close(self) -> None:
         """Let go of /proc."""
@@ -78,5 +84,5 @@ def set_oom_score(pid: int, score: int) -> None:
 
 
 def _may_be_oom(end: RootEnd) -> bool:
-    """Not to read a file for each attempt that fails. A shell says by its exit code that its child was killed."""
+    """Not to read a file for each attempt that fails at once. A shell says by its exit code that a child was killed."""
     return end.signal is not None or end.exit_code == 137
