@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
 from distcomp.simulate.node import Node, Over
@@ -79,7 +79,10 @@ class Simulation:
         self.pool = Pool(tasks)
         self.now_s = 0.0
         self.policies = [make_policy(spec) for spec in nodes]
-        self.nodes = [Node(number, spec, self.policies[number].kernel) for number, spec in enumerate(nodes)]
+        self.nodes = [
+            Node(number, replace(spec, is_stalling=spec.is_stalling or policy.pauses), policy.kernel)
+            for number, (spec, policy) in enumerate(zip(nodes, self.policies, strict=True))
+        ]
         self.tally = _Tally()
         self._tasks, self._specs = tasks, nodes
         self._largest_bytes = max(spec.memory_bytes for spec in nodes)

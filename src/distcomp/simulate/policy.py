@@ -20,10 +20,12 @@ _TELLING = 8
 class Policy(Protocol):
     """Decides for one node. Each node has a policy of its own.
 
-    `kernel`: whom the kernel would take. `soon_s`: how soon after a look an end may cause another.
+    `kernel`: whom the kernel would take. `pauses`: where memory runs out, it lets attempts stand still and looks at
+    once, before the kernel kills. `soon_s`: how soon after a look an end may cause another.
     """
 
     kernel: Kernel
+    pauses: bool
     soon_s: float
 
     def look(self, node: Node, pool: Pool, now_s: float) -> float:
@@ -40,8 +42,8 @@ class Packing:
 
     kernel = Kernel.NEWEST
 
-    def __init__(self, limits: NodeLimits) -> None:
-        self.limits = limits
+    def __init__(self, limits: NodeLimits, *, pauses: bool = True) -> None:
+        self.limits, self.pauses = limits, pauses
         self.soon_s = limits.tuning.near_s
         self._held: Waiting | None = None
         self._looked_s = self._risen = self._trend = 0.0

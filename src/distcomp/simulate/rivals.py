@@ -29,6 +29,7 @@ class Reserve:
     """Reserves what was declared, for as long as the task runs; as many as there are cores."""
 
     kernel = Kernel.LARGEST
+    pauses = False
     soon_s = 0.0
 
     def __init__(self, node: NodeSpec, jobs: int = 0) -> None:
@@ -57,6 +58,7 @@ class Lines:
     """
 
     kernel = Kernel.LARGEST
+    pauses = False
     soon_s: float = _NEVER
 
     def __init__(
@@ -94,6 +96,7 @@ class Optimist:
     """
 
     kernel = Kernel.NEWEST
+    pauses = False
     soon_s: float = _NEVER
 
     def __init__(self, memory: float) -> None:

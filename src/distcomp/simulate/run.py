@@ -32,14 +32,16 @@ def ours(
     tuning: Tuning | None = None,
     max_attempts: int = 0,
     keep_free_floor_bytes: int = 0,
+    *,
+    pauses: bool = True,
 ) -> PolicyChoice:
-    """distcomp's own policy, with these settings."""
+    """distcomp's own policy, with these settings; without `pauses` the kernel kills where memory runs out."""
 
     def make(node: NodeSpec) -> Policy:
         keep_free_bytes = max(int(keep_free_fraction * node.memory_bytes), keep_free_floor_bytes)
         keep_free_bytes = min(keep_free_bytes, node.memory_bytes // 8)
         limits = NodeLimits(node.cores, max_attempts, keep_free_bytes, victim, tuning=tuning or Tuning())
-        return Packing(limits)
+        return Packing(limits, pauses=pauses)
 
     return PolicyChoice(victim.value, make)
 
