@@ -79,7 +79,8 @@ def test_a_table_to_look_at(ran: Sandbox) -> None:
 
 
 def test_the_table_has_units_in_its_cells_and_the_command_where_there_are_no_parameters(kept: Sandbox) -> None:
-    command = "echo '{\"size_bytes\": 7}'; true " + "x" * 100
+    # It lasts for a look, or its memory would not be known.
+    command = "sleep 0.3; echo '{\"size_bytes\": 7}'; true " + "x" * 100
     kept.distcomp("run", "--", command)
     head, line = kept.distcomp("results").stdout.splitlines()
     assert head.split()[-5:] == ["wall", "cpu", "peak", "job", "command"]
