@@ -15,9 +15,9 @@ def test_nodes_behind_a_jump_host_of_the_users_configuration(user: User) -> None
     for node in ("node2", "node3"):
         user.cluster[node].fault("part", "node0")
     user.write("hosts.txt", "node[2-3]\n")
-    user.tasks(*(f"hostname; sleep 0.3; echo {number}" for number in range(12)))
+    user.tasks(*(f"hostname; sleep 1; echo {number}" for number in range(12)))
 
-    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt")
+    done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", "--max-tasks", "2")
 
     assert "12 finished" in done.stdout
     assert set(user.ran_on()) == {"node2", "node3"}
