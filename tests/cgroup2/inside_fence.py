@@ -32,7 +32,7 @@ import os, sys, time
 from pathlib import Path
 from distcomp.runner.fence import build_fence
 fence = build_fence("other", 1 << 29, time.time())
-print(fence and fence._folder, Path("/proc/self/cgroup").read_text().strip().partition("::")[2], flush=True)
+print(fence and fence._cgroup.folder, Path("/proc/self/cgroup").read_text().strip().partition("::")[2], flush=True)
 sys.stdin.readline()
 if fence:
     fence.close()

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import select
 import threading
 from pathlib import Path
 
-_PREFIX = "distcomp-"
-_FRESH_S = 60.0
-_CLOSE_TRIES = 50
-_MOST_BYTES = 4096
+from distcomp.runner.cgroup import FRESH_S, PREFIX, Cgroup
+
 _LEVELS = 100
 """Uses of the node's memory at whose crossing the kernel tells: one for each percent."""
-_CACHE = re.compile(rb"^total_inactive_file (\d+)", re.MULTILINE)
 
 
 def remove_unused(parent: Path, made_before_s: float) -> None:
@@ -29,7 +24,7 @@ def remove_unused(parent: Path, made_before_s: float) -> None:
         parent: the cgroup that the workers were in.
         made_before_s: since 1970; into one that is newer its worker's thread may be about to go.
     """
-    for folder in parent.glob(f"{_PREFIX}*"):
+    for folder in parent.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             if folder.stat().st_mtime < made_before_s:
                 folder.rmdir()
@@ -45,31 +40,27 @@ class FenceV1:
 
     def __init__(self, folder: Path, total_bytes: int) -> None:
         """Raises OSError: it cannot be made, or cannot do what a fence must."""
-        self._folder = folder
-        self._descriptors: list[int] = []
         self._is_closing = False
-        self._thread: threading.Thread | None = None
-        folder.mkdir(exist_ok=True)
+        self._cgroup = Cgroup(folder, "memory.usage_in_bytes", "total_inactive_file")
         try:
             # What an earlier version may have left.
             (folder / "memory.oom_control").write_text("0")
-            self._limit = self._open("memory.limit_in_bytes", os.O_RDWR)
-            self._usage = self._open("memory.usage_in_bytes", os.O_RDONLY)
-            self._stat = self._open("memory.stat", os.O_RDONLY)
-            self._control = self._open("cgroup.event_control", os.O_WRONLY)
+            self._cgroup.open_memory()
+            self._limit = self._cgroup.open("memory.limit_in_bytes", os.O_RDWR)
+            self._control = self._cgroup.open("cgroup.event_control", os.O_WRONLY)
         except OSError:
-            self.close()
+            self._cgroup.close()
+            self._cgroup.remove()
             raise
-        self.event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._descriptors.append(self.event)
+        self.event = self._cgroup.keep(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
         self._thread = threading.Thread(target=self._set_levels, args=(total_bytes,), name="fence", daemon=True)
         self._thread.start()
 
     @classmethod
     def build(cls, parent: Path, name: str, total_bytes: int, now_s: float) -> FenceV1:
         """A fence below the cgroup that this process is in. Raises OSError: it cannot be made."""
-        remove_unused(parent, made_before_s=now_s - _FRESH_S)
-        return cls(parent / f"{_PREFIX}{name}", total_bytes)
+        remove_unused(parent, made_before_s=now_s - FRESH_S)
+        return cls(parent / f"{PREFIX}{name}", total_bytes)
 
     def add_thread(self, thread_id: int) -> None:
         """From now on, what this thread starts is born inside; what it allocates itself is not counted.
@@ -77,7 +68,7 @@ class FenceV1:
         Raises:
             OSError: it cannot be moved.
         """
-        (self._folder / "tasks").write_text(str(thread_id))
+        (self._cgroup.folder / "tasks").write_text(str(thread_id))
 
     def take_in(self, pid: int) -> None:
         """It was born inside."""
@@ -88,12 +79,11 @@ class FenceV1:
 
     def used_bytes(self) -> int:
         """What the attempts use together, but for the page cache that is given back on demand."""
-        cache = _CACHE.search(os.pread(self._stat, _MOST_BYTES, 0))
-        return self._charged_bytes() - (int(cache[1]) if cache else 0)
+        return self._cgroup.used_bytes()
 
     def set_limit(self, limit_bytes: int) -> None:
         """Move the fence. Not below what is used: the kernel would look for it, page by page, while we wait."""
-        limit_bytes = max(limit_bytes, self._charged_bytes())
+        limit_bytes = max(limit_bytes, self._cgroup.charged_bytes())
         with contextlib.suppress(OSError):
             os.pwrite(self._limit, b"%d" % limit_bytes, 0)
 
@@ -102,36 +92,19 @@ class FenceV1:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self.event)
 
-    def _charged_bytes(self) -> int:
-        return int(os.pread(self._usage, 64, 0))
-
     def _set_levels(self, total_bytes: int) -> None:
         """From the top: what matters most first."""
         for level in range(_LEVELS, 0, -1):
             if self._is_closing:
                 return
             with contextlib.suppress(OSError):
-                os.write(self._control, f"{self.event} {self._usage} {total_bytes * level // _LEVELS}".encode())
+                os.write(
+                    self._control, f"{self.event} {self._cgroup.usage_fd} {total_bytes * level // _LEVELS}".encode()
+                )
 
     def close(self) -> None:
         """Remove the cgroup. No process may be in it any more; else it stays, for the next worker of this name."""
         self._is_closing = True
-        if self._thread is not None:
-            self._thread.join()
-        for descriptor in self._descriptors:
-            os.close(descriptor)
-        self._descriptors = []
-        # A thread that has been joined is on its way out for a moment longer.
-        for _ in range(_CLOSE_TRIES):
-            try:
-                self._folder.rmdir()
-            except FileNotFoundError:
-                return
-            except OSError:
-                select.select([], [], [], 0.01)
-            else:
-                return
-
-    def _open(self, name: str, flags: int) -> int:
-        self._descriptors.append(os.open(self._folder / name, flags | os.O_CLOEXEC))
-        return self._descriptors[-1]
+        self._thread.join()
+        self._cgroup.close()
+        self._cgroup.remove()

@@ -13,21 +13,17 @@ import contextlib
 import fcntl
 import os
 import re
-import select
 from pathlib import Path
 
+from distcomp.runner.cgroup import FRESH_S, PREFIX, Cgroup
 from distcomp.runner.kernel import watch_changes
 
-_PREFIX = "distcomp-"
 _ASIDE = ".worker"
-_FRESH_S = 60.0
-_CLOSE_TRIES = 50
-_MOST_BYTES = 2**14
+_MOST_BYTES = 4096
 _HIGH_PART = 64
 """The first limit is this part of the second one before it."""
 _SLACK_PART = 4
 """Who is within this part of the way between the two, of the first, has nothing left to take."""
-_CACHE = re.compile(rb"^inactive_file (\d+)", re.MULTILINE)
 _HELD_BACK = re.compile(rb"^high (\d+)", re.MULTILINE)
 
 
@@ -39,24 +35,20 @@ class FenceV2:
 
     def __init__(self, folder: Path) -> None:
         """Raises OSError: it cannot be made, or another worker has it."""
-        self._folder = folder
-        self._descriptors: list[int] = []
-        self._held_back = 0
-        self._high_bytes = 0
-        folder.mkdir(exist_ok=True)
+        self._held_back = self._high_bytes = 0
+        self._cgroup = Cgroup(folder, "memory.current", "inactive_file")
+        open_file = self._cgroup.open
         try:
             # Whoever finds a fence without this lock may remove it.
-            fcntl.flock(self._open("", os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._procs = self._open("cgroup.procs", os.O_WRONLY)
-            self._high = self._open("memory.high", os.O_WRONLY)
-            self._max = self._open("memory.max", os.O_WRONLY)
-            self._usage = self._open("memory.current", os.O_RDONLY)
-            self._stat = self._open("memory.stat", os.O_RDONLY)
-            self._events = self._open("memory.events", os.O_RDONLY)
-            self.event = watch_changes(folder / "memory.events")
-            self._descriptors.append(self.event)
+            fcntl.flock(open_file("", os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._cgroup.open_memory()
+            self._procs = open_file("cgroup.procs", os.O_WRONLY)
+            self._high, self._max = open_file("memory.high", os.O_WRONLY), open_file("memory.max", os.O_WRONLY)
+            self._events = open_file("memory.events", os.O_RDONLY)
+            self.event = self._cgroup.keep(watch_changes(folder / "memory.events"))
         except OSError:
-            self._close_descriptors()
+            # Not removed: it may be the other worker's.
+            self._cgroup.close()
             raise
         self.is_stalled()
 
@@ -72,13 +64,13 @@ class FenceV2:
             OSError: it cannot be made.
         """
         parent = _parent(cgroups, cgroups / own.strip("/"))
-        _remove_unused(parent, made_before_s=now_s - _FRESH_S)
+        _remove_unused(parent, made_before_s=now_s - FRESH_S)
         if "memory" not in (parent / "cgroup.subtree_control").read_text().split():
-            _hand_down_memory(parent, parent / f"{_PREFIX}{name}{_ASIDE}")
+            _hand_down_memory(parent, parent / f"{PREFIX}{name}{_ASIDE}")
         try:
-            return cls(parent / f"{_PREFIX}{name}")
+            return cls(parent / f"{PREFIX}{name}")
         except OSError:
-            _step_back(parent, parent / f"{_PREFIX}{name}{_ASIDE}")
+            _step_back(parent, parent / f"{PREFIX}{name}{_ASIDE}")
             raise
 
     def add_thread(self, thread_id: int) -> None:
@@ -91,12 +83,11 @@ class FenceV2:
 
     def used_bytes(self) -> int:
         """What the attempts use together, but for the page cache that is given back on demand."""
-        cache = _CACHE.search(os.pread(self._stat, _MOST_BYTES, 0))
-        return self._charged_bytes() - (int(cache[1]) if cache else 0)
+        return self._cgroup.used_bytes()
 
     def set_limit(self, limit_bytes: int) -> None:
         """Move both limits. Not below what is used: the kernel would look for it, page by page, while we wait."""
-        charged_bytes = self._charged_bytes()
+        charged_bytes = self._cgroup.charged_bytes()
         self._high_bytes = max(limit_bytes - limit_bytes // _HIGH_PART, charged_bytes)
         with contextlib.suppress(OSError):
             os.pwrite(self._max, b"%d" % max(limit_bytes, charged_bytes + limit_bytes // _HIGH_PART), 0)
@@ -117,29 +108,10 @@ class FenceV2:
 
     def close(self) -> None:
         """Remove the cgroup, and step back to where the worker was."""
-        self._close_descriptors()
-        for _ in range(_CLOSE_TRIES):
-            try:
-                self._folder.rmdir()
-                break
-            except FileNotFoundError:
-                break
-            except OSError:  # What was killed is on its way out for a moment longer.
-                select.select([], [], [], 0.01)
-        _step_back(self._folder.parent, self._folder.with_name(self._folder.name + _ASIDE))
-
-    def _close_descriptors(self) -> None:
-        """With them goes the lock."""
-        for descriptor in self._descriptors:
-            os.close(descriptor)
-        self._descriptors = []
-
-    def _charged_bytes(self) -> int:
-        return int(os.pread(self._usage, 64, 0))
-
-    def _open(self, name: str, flags: int) -> int:
-        self._descriptors.append(os.open(self._folder / name, flags | os.O_CLOEXEC))
-        return self._descriptors[-1]
+        self._cgroup.close()
+        self._cgroup.remove()
+        folder = self._cgroup.folder
+        _step_back(folder.parent, folder.with_name(folder.name + _ASIDE))
 
 
 def _parent(top: Path, own: Path) -> Path:
@@ -186,7 +158,7 @@ def _remove_unused(parent: Path, made_before_s: float) -> None:
     Args:
         made_before_s: since 1970; one that is newer may be about to be locked.
     """
-    for folder in parent.glob(f"{_PREFIX}*"):
+    for folder in parent.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             if folder.stat().st_mtime >= made_before_s:
                 continue
