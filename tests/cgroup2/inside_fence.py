@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import subprocess
 import sys
@@ -31,6 +32,9 @@ ELSEWHERE = """
 import os, sys, time
 from pathlib import Path
 from distcomp.runner.fence import build_fence
+if sys.argv[1:]:
+    os.setgid(int(sys.argv[1]))
+    os.setuid(int(sys.argv[1]))
 fence = build_fence("other", 1 << 29, time.time())
 print(fence and fence._cgroup.folder, Path("/proc/self/cgroup").read_text().strip().partition("::")[2], flush=True)
 sys.stdin.readline()
@@ -87,9 +91,9 @@ def has_its_memory(hog: subprocess.Popen[str]) -> bool:
     return bool(select.select([hog.stdout], [], [], 0)[0])
 
 
-def start_below(folder: Path) -> subprocess.Popen[str]:
-    """Somebody who builds a fence, in this cgroup."""
-    script = f"echo $$ > {folder}/cgroup.procs && exec {sys.executable} -c '{ELSEWHERE}'"
+def start_below(folder: Path, user: str = "") -> subprocess.Popen[str]:
+    """Somebody who builds a fence, in this cgroup; as root, or another user (a number)."""
+    script = f"echo $$ > {folder}/cgroup.procs && exec {sys.executable} -c '{ELSEWHERE}' {user}"
     return subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -146,6 +150,28 @@ def test_where_no_limit_binds_it_the_fence_is_at_the_top(fence: FenceV2) -> None
     folder.mkdir()
     process = start_below(folder)
     assert line_of(process) == f"{TOP}/distcomp-other /session"
+    process.communicate("end\n")
+    folder.rmdir()
+
+
+def test_who_is_not_root_has_a_fence_in_what_was_delegated() -> None:
+    folder, nobody = TOP / "delegated", 65534
+    (TOP / "cgroup.subtree_control").write_text("+memory")
+    folder.mkdir()
+    for path in (folder, folder / "cgroup.procs", folder / "cgroup.subtree_control"):
+        os.chown(path, nobody, nobody)
+    process = start_below(folder, str(nobody))
+    assert line_of(process) == f"{folder}/distcomp-other /delegated/distcomp-other.worker"
+    process.communicate("end\n")
+    assert not [child for child in folder.iterdir() if child.is_dir()], "nothing is left below it"
+    folder.rmdir()
+
+
+def test_who_is_not_root_and_has_nothing_delegated_has_none() -> None:
+    folder = TOP / "foreign"
+    folder.mkdir()
+    process = start_below(folder, "65534")
+    assert line_of(process) == "None /foreign"
     process.communicate("end\n")
     folder.rmdir()
 

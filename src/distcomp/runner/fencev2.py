@@ -63,7 +63,14 @@ class FenceV2:
         Raises:
             OSError: it cannot be made.
         """
-        parent = _parent(cgroups, cgroups / own.strip("/"))
+        *higher, last = _places(cgroups, cgroups / own.strip("/"))
+        for parent in higher:
+            with contextlib.suppress(OSError):  # Not ours to change.
+                return cls._build_below(parent, name, now_s)
+        return cls._build_below(last, name, now_s)
+
+    @classmethod
+    def _build_below(cls, parent: Path, name: str, now_s: float) -> FenceV2:
         _remove_unused(parent, made_before_s=now_s - FRESH_S)
         if "memory" not in (parent / "cgroup.subtree_control").read_text().split():
             _hand_down_memory(parent, parent / f"{PREFIX}{name}{_ASIDE}")
@@ -78,7 +85,7 @@ class FenceV2:
 
     def take_in(self, pid: int) -> None:
         """Within 10 us or so of its start: what it had until then is the worker's."""
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(OSError):  # Gone already; or the cgroup is, and it runs on outside.
             os.write(self._procs, b"%d" % pid)
 
     def used_bytes(self) -> int:
@@ -114,16 +121,16 @@ class FenceV2:
         _step_back(folder.parent, folder.with_name(folder.name + _ASIDE))
 
 
-def _parent(top: Path, own: Path) -> Path:
-    """The topmost cgroup, unless the worker's own or one above that has a limit: then its own."""
+def _places(top: Path, own: Path) -> list[Path]:
+    """Where a fence may be: below the topmost cgroup, unless a limit on the way to it binds us; or below our own."""
     folder = own
     while folder != top:
         for name in ("memory.max", "memory.high"):
             with contextlib.suppress(FileNotFoundError):  # Memory may not be handed down so far.
                 if (folder / name).read_text().strip() != "max":
-                    return own
+                    return [own]
         folder = folder.parent
-    return top
+    return [top, own]
 
 
 def _hand_down_memory(parent: Path, aside: Path) -> None:
