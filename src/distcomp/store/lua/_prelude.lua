@@ -141,6 +141,12 @@ local function find_node(now, barred)
   end
 end
 
+-- A worker's node, as far as it has said so.
+local function node_of(worker)
+  local facts = call('HGET', key.workers, worker)
+  return facts and cjson.decode(facts).node
+end
+
 -- When each worker's last attempt that came to an end of its own succeeded, or, below 0, failed: what `quarantine` and
 -- `doubt` compare with.
 local function note_success(worker, now) call('ZADD', key.lately, text(now), worker) end
@@ -180,6 +186,13 @@ local function remember_past(id, outcome)
   if outcome == '' then return end
   call('RPUSH', key.past .. id, outcome)
   call('LTRIM', key.past .. id, -PAST_KEPT, -1)
+end
+
+-- An attempt is over: its cause, and what it took (ms).
+local function count_attempt(cause, wall, cpu)
+  add_stat('attempts:' .. cause, 1)
+  add_stat('wall_ms:' .. cause, wall)
+  add_stat('cpu_ms:' .. cause, cpu)
 end
 
 local function count_ends(now, number)

@@ -7,11 +7,6 @@
 -- 'lease_lost' when another owns the task by now. Nothing is written for a task unless its word is 'ok'.
 local now, SHUN_MS, MOST_LOOKED_AT = now_ms(), 3600000, 50
 
-local function node_of(worker)
-  local facts = call('HGET', key.workers, worker)
-  return facts and cjson.decode(facts).node
-end
-
 -- A live worker of another node whose last attempt did not fail, if it has made any: it may do better.
 local function is_hope_elsewhere(node)
   for _, worker in ipairs(call('ZREVRANGEBYSCORE', key.leases, '+inf', text(now), 'LIMIT', 0, MOST_LOOKED_AT)) do
@@ -39,9 +34,7 @@ local function settle(at)
   remember_past(id, ARGV[at + 5])
   return_to_todo(id, attempt, tries)
   failed_on[worker] = true
-  add_stat('attempts:' .. cause, 1)
-  add_stat('wall_ms:' .. cause, tonumber(ARGV[at + 3]))
-  add_stat('cpu_ms:' .. cause, tonumber(ARGV[at + 4]))
+  count_attempt(cause, tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]))
   return 'ok'
 end
 

@@ -12,9 +12,7 @@ for at = 1, #ARGV, 6 do
     call('SREM', key.held .. attempt.worker, id)
     call('SADD', key.failed, id)
     move_count(attempt.header.job, 'running', 'failed')
-    add_stat('attempts:' .. ARGV[at + 2], 1)
-    add_stat('wall_ms:' .. ARGV[at + 2], tonumber(ARGV[at + 3]))
-    add_stat('cpu_ms:' .. ARGV[at + 2], tonumber(ARGV[at + 4]))
+    count_attempt(ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]))
     if ARGV[at + 2] == 'exit' then failed_on[attempt.worker] = true end
     ended = ended + 1
   end

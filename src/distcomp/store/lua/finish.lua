@@ -21,9 +21,7 @@ for i, id in ipairs(ids) do
     of_worker[#of_worker + 1] = id
     removed[attempt.worker] = of_worker
     move_count(attempt.header.job, 'running', 'finished')
-    add_stat('attempts:finished', 1)
-    add_stat('wall_ms:finished', tonumber(ARGV[at + 2]))
-    add_stat('cpu_ms:finished', tonumber(ARGV[at + 3]))
+    count_attempt('finished', tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]))
     replies[i] = 'ok'
   else
     replies[i] = 'lease_lost'

@@ -14,9 +14,7 @@ for at = 1, #ARGV, 7 do
     if outcome ~= '' then
       tries.attempts = attempt.attempt
       tries.returns = tries.returns + 1
-      add_stat('attempts:' .. cause, 1)
-      add_stat('wall_ms:' .. cause, tonumber(ARGV[at + 3]))
-      add_stat('cpu_ms:' .. cause, tonumber(ARGV[at + 4]))
+      count_attempt(cause, tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]))
     end
     tries.need_bytes = math.max(tries.need_bytes, tonumber(ARGV[at + 6]))
     remember_past(id, outcome)

@@ -10,8 +10,8 @@
 local now = now_ms()
 
 local function is_of_another_node(worker, node)
-  local facts = call('HGET', key.workers, worker)
-  return facts and cjson.decode(facts).node ~= node
+  local other = node_of(worker)
+  return other and other ~= node
 end
 
 -- Has no other node done better in that time? Looks at the workers that have, newest first, so at one or two: where all

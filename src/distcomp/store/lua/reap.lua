@@ -21,8 +21,7 @@ end
 
 local lost = 0
 for _, worker in ipairs(call('ZRANGEBYSCORE', key.leases, '-inf', text(now), 'LIMIT', 0, 10)) do
-  local facts = call('HGET', key.workers, worker)
-  local node = facts and cjson.decode(facts).node or worker
+  local node = node_of(worker) or worker
   -- From here on nothing this worker says counts, though its tasks may take several calls.
   call('HDEL', key.incarnations, worker)
   lost = lost + lose_held(worker, node, tonumber(ARGV[2]), 500)

@@ -28,8 +28,7 @@ local function settle(at)
     if not has_another_node(tries.away) then return 'nowhere' end
   end
   -- Another node may do better: for a while this one gets it only if there is no other.
-  local facts = call('HGET', key.workers, attempt.worker)
-  tries.shun = facts and cjson.decode(facts).node or attempt.worker
+  tries.shun = node_of(attempt.worker) or attempt.worker
   tries.shun_until = now + tonumber(ARGV[at + 6]) + SHUN_MS
   call('HSET', key.tries, id, cjson.encode(tries))
   call('HSET', key.tasks, id, 'd' .. attempt.place)
@@ -39,9 +38,7 @@ local function settle(at)
   count_waiting(class_now(attempt.header, tries), 1)
   move_count(attempt.header.job, 'running', 'todo')
   if cause == 'exit' then failed_on[attempt.worker] = true end
-  add_stat('attempts:' .. cause, 1)
-  add_stat('wall_ms:' .. cause, tonumber(ARGV[at + 3]))
-  add_stat('cpu_ms:' .. cause, tonumber(ARGV[at + 4]))
+  count_attempt(cause, tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]))
   return 'ok'
 end
 
