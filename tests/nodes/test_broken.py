@@ -16,6 +16,14 @@ def phase(user: User, node: str) -> str:
     return next((row["phase"] for row in user.json("nodes", "status") if row["node"] == node), "")
 
 
+def start_run_at_work(user: User, tasks: int, task_s: float = 0.5) -> int:
+    """A run on all hosts, some of whose tasks have finished and most of whose have not: its pid."""
+    user.tasks(*(f"sleep {task_s}; echo {number}" for number in range(tasks)))
+    run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
+    wait_until(lambda: user.counts()["finished"] > 3, "work goes on", SOON_S)
+    return run
+
+
 @pytest.mark.timeout(200)
 def test_a_node_that_was_cut_off_works_again_when_it_is_back(user: User) -> None:
     user.write("distcomp.toml", IMPATIENT)
@@ -68,9 +76,7 @@ def test_a_worker_that_is_killed_is_started_again(user: User) -> None:
 @pytest.mark.timeout(200)
 def test_a_run_that_was_killed_goes_on_with_the_same_command(user: User) -> None:
     """Its workers keep what they have done until somebody comes for it."""
-    user.tasks(*(f"sleep 0.5; echo {number}" for number in range(60)))
-    run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
-    wait_until(lambda: user.counts()["finished"] > 3, "work goes on", SOON_S)
+    run = start_run_at_work(user, 60)
 
     user.home.kill(run)
     wait_until(lambda: not user.home.processes(" -R "), "its ways to the nodes are gone")
@@ -83,9 +89,7 @@ def test_a_run_that_was_killed_goes_on_with_the_same_command(user: User) -> None
 @pytest.mark.timeout(200)
 def test_workers_that_nobody_comes_back_for_leave_and_lose_nothing(user: User) -> None:
     user.write("distcomp.toml", 'abandon_after = "2s"\n')
-    user.tasks(*(f"sleep 0.5; echo {number}" for number in range(60)))
-    run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
-    wait_until(lambda: user.counts()["finished"] > 3, "work goes on", SOON_S)
+    run = start_run_at_work(user, 60)
 
     user.home.kill(run)
 
@@ -106,9 +110,7 @@ def test_ctrl_c_while_nodes_are_got_ready_ends_the_run_soon(user: User) -> None:
 
 
 def test_ctrl_c_ends_a_run_when_what_runs_has_ended(user: User) -> None:
-    user.tasks(*(f"sleep 0.5; echo {number}" for number in range(200)))
-    run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
-    wait_until(lambda: user.counts()["finished"] > 3, "work goes on", SOON_S)
+    run = start_run_at_work(user, 200)
 
     user.home.kill(run, "INT")
     wait_until(lambda: run not in user.home.processes(), "it ends", SOON_S)
@@ -121,9 +123,7 @@ def test_ctrl_c_ends_a_run_when_what_runs_has_ended(user: User) -> None:
 @pytest.mark.timeout(200)
 def test_a_terminal_that_is_closed_ends_the_run_and_its_workers_and_the_same_command_goes_on(user: User) -> None:
     """What runs goes back: nobody is there to wait for it."""
-    user.tasks(*(f"sleep 0.5; echo {number}" for number in range(40)))
-    run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
-    wait_until(lambda: user.counts()["finished"] > 3, "work goes on", SOON_S)
+    run = start_run_at_work(user, 40)
 
     user.home.kill(run, "HUP")
     wait_until(lambda: run not in user.home.processes(), "it ends", SOON_S)
@@ -136,9 +136,7 @@ def test_a_terminal_that_is_closed_ends_the_run_and_its_workers_and_the_same_com
 @pytest.mark.timeout(200)
 def test_a_node_whose_sshd_is_down_when_a_run_ends_is_left_clean_too(user: User) -> None:
     """Nobody can log in to stop its worker. The connection that stands does."""
-    user.tasks(*(f"sleep 0.3; echo {number}" for number in range(60)))
-    run = user.start("run", "tasks.txt", "--hosts", "hosts.txt")
-    wait_until(lambda: user.counts()["finished"] > 3, "work goes on", SOON_S)
+    run = start_run_at_work(user, 60, task_s=0.3)
     node = user.cluster["node1"]
 
     node.fault("sshdown")

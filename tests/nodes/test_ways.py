@@ -41,7 +41,7 @@ def test_a_store_of_the_users_own_is_reached_by_nodes_themselves(user: User) -> 
     assert user.home.processes(" -R ") == {}
     assert user.home.processes("distcomp-store") == {}
     for node in (user.home, *workers):
-        assert PASSWORD not in node.run("sh", "-c", "cat /proc/[0-9]*/cmdline").stdout
+        assert PASSWORD not in node.command_lines_and_environments()
         node.run("touch", f"{FOLDER}/go")
 
     wait_until(lambda: "6 finished" in user.said(), "the run ends")
