@@ -203,8 +203,8 @@ class Hosted:
         self._ends = 0
 
     def look(self) -> None:
-        """See that any node works, or may again: each has somebody who attends to it. NoNode: none does."""
-        if {standing.phase for standing in self._fleet.standings().values()} == {"left out"}:
+        """See that any node works, or may again: each has somebody who attends to it. NoNode: none does, unasked."""
+        if not self._ends and {standing.phase for standing in self._fleet.standings().values()} == {"left out"}:
             raise NoNode(
                 "No node works any more.",
                 unchanged="What they did not do stays in the queue.",

@@ -261,7 +261,8 @@ class Run:
             worker.stop()
             if self._heeded == 1 and running is not None and worker.is_alive():
                 what = "task that runs has" if running == 1 else f"{running:,} tasks that run have"
-                self._line.say(f"ending when the {what} ended; Ctrl-C again: at once")
+                when = f" when the {what} ended" if running else ""
+                self._line.say(f"ending{when}; Ctrl-C again: at once")
 
     def _show(self, progress: Progress) -> None:
         self._line.note(progress)
