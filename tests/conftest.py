@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Generator, Iterator
 
@@ -15,6 +16,9 @@ from tests.support.cluster import Cluster, lacking, running_cluster
 # Machines differ in speed, and what a store test takes depends on the disk: pytest-timeout is the limit.
 settings.register_profile("distcomp", deadline=None, print_blob=True)
 settings.load_profile("distcomp")
+
+# A shell starts what it runs in the background with SIGINT ignored, and so would be all that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
