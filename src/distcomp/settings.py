@@ -334,7 +334,14 @@ SETTINGS = (
     Setting(
         "sbatch", "sbatch", _TEXT, "sbatch", "the sbatch program and its options, for workers in Slurm", Applies.NODES
     ),
-    Setting("connections", "connections", _count(1, 1000), "32", "most nodes reached at once", Applies.NODES),
+    Setting(
+        "connections",
+        "connections",
+        _count(1, 1000),
+        "32",
+        "most nodes reached at once, apart from the ways to the store and waiting for a drain",
+        Applies.NODES,
+    ),
     Setting(
         "node_folder",
         "node_folder",

@@ -58,6 +58,7 @@ def test_nodes_that_a_run_works_with_are_left_to_it(user: User) -> None:
 
 
 def test_a_drain_waits_for_what_runs_and_a_stop_gives_it_back(user: User) -> None:
+    """A drain also does so if it is asked for again, by the same user or another one."""
     user.write("hosts.txt", "node1\n")
     user.distcomp("nodes", "start", "--hosts", "hosts.txt")
     user.tasks(f"touch {FOLDER}/began; until test -e {FOLDER}/go; do sleep 0.1; done")
@@ -70,11 +71,14 @@ def test_a_drain_waits_for_what_runs_and_a_stop_gives_it_back(user: User) -> Non
 
     user.distcomp("nodes", "start")
     wait_until(lambda: user.counts()["running"] == 1, "the task runs again")
-    draining = user.start("nodes", "drain")
+    interrupted = user.start("nodes", "drain")
     wait_until(lambda: user.json("workers")[0]["state"] == "draining", "the worker starts nothing more")
+    user.home.kill(interrupted, "TERM")
+    draining = [user.start("nodes", "drain"), user.start("nodes", "drain")]
+    wait_until(lambda: len(node.processes("sys.stdin.buffer")) > 2, "the drain is asked for again, and goes on")
     node.run("touch", f"{FOLDER}/go")
-    wait_until(lambda: draining not in user.home.processes(), "the drain has come to its end")
-    assert user.said() == "node1: ended"
+    wait_until(lambda: not user.home.processes().keys() & {*draining}, "the drains have come to their end")
+    assert user.said().splitlines() == ["node1: ended"] * 2
     assert user.json("status")["counts"]["finished"] == 1
 
 

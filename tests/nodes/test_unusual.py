@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import platform
+import shutil
+
 import pytest
 
+from distcomp.nodes.aboard.facts import glibc
+from distcomp.nodes.foreign import Target, fetch
 from tests.nodes.conftest import FOLDER, PLAIN_HOME, User
 from tests.support.cluster import Node
+from tests.support.pythons import another_python_on
 from tests.support.waiting import wait_until
 
 PROJECTS = "/root/.local/share/distcomp/projects"
@@ -70,6 +76,28 @@ def test_a_python_that_is_too_old_or_missing_is_said(user: User) -> None:
     user.tasks("hostname")
     done = user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt", exit_code=1)
     assert "node[1-3] left out: python3.10 is no Python 3.11 or newer" in done.stderr
+
+
+def test_a_node_with_another_python_works_with_what_is_fetched_here(user: User) -> None:
+    """By pip, wherever that finds it: neither the nodes nor the user's host have a way to the internet here."""
+    user.write("hosts.txt", "node1\n")
+    user.tasks("hostname")
+    wheels = user.cluster.shared / "wheels"
+    shutil.rmtree(wheels, ignore_errors=True)
+    wheels.mkdir()
+    pip = ("env", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/shared/wheels")
+    run = ("distcomp", "-C", FOLDER, "run", "tasks.txt", "--hosts", "hosts.txt")
+    with another_python_on(user.cluster["node1"]) as version:
+        name = ".".join(map(str, version[:2]))
+
+        without = user.home.run(*pip, *run, exit_code=1)
+        fetch(Target(version, platform.machine(), tuple(glibc())), wheels)
+        done = user.home.run(*pip, *run)
+
+    assert f"node1 left out: it has Python {name} on " in without.stderr
+    assert "pip cannot fetch what that needs" in without.stderr
+    assert "1 finished" in done.stdout
+    assert user.left_on(user.cluster["node1"]) == []
 
 
 @pytest.mark.parametrize(("tls", "url"), [("no", "redis://"), ("yes", "rediss://")])

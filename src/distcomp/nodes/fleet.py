@@ -26,6 +26,7 @@ from distcomp.nodes.ssh import HostTrouble, Ssh
 START_PATIENCE_S = 30.0
 # A worker that is stopped gives back what it runs, and delivers its last reports for 20 s at most.
 STOP_PATIENCE_S = 40.0
+DRAIN_LOOK_S = 1.0
 RETRY_FIRST_S = 0.5
 RETRY_CAP_S = 15.0
 HOLD_LOOK_S = 0.2
@@ -126,15 +127,16 @@ class Attendant(threading.Thread):
     def _clean_up(self) -> None:
         if self._facts is not None:
             with suppress(HostTrouble):
-                ask = {"drain": False, "patience_s": STOP_PATIENCE_S}
-                self._readying.call(self.host, self._facts, "stop", ask, timeout_s=STOP_PATIENCE_S + STEP_S)
+                self._stop_worker(self._facts)
 
     def _attend(self) -> None:
         """From a look at the node until the trouble that is raised, or until we are let go."""
         with self._slots:
             ready = self._ready_to_end() if self._is_ending else self._ready_to_work()
         if not self._has_worked and not self._is_ending:
-            self._readying.agree(self.host, ready.facts)
+            with self._slots:
+                outputs = self._readying.needed_outputs(self.host, ready.facts)
+            self._readying.agree(self.host, outputs)
         with self._slots:
             forward = self._forward(ready)
         try:
@@ -171,7 +173,9 @@ class Attendant(threading.Thread):
                 "options": self._readying.worker_options(),
                 "patience_s": START_PATIENCE_S,
             }
-            forward.watch(self._readying.call(self.host, ready.facts, "start", ask)["pid"])
+            with self._slots:
+                started = self._readying.call(self.host, ready.facts, "start", ask)
+            forward.watch(started["pid"])
             self._become(Standing(Phase.WORKING))
 
     def end(self, *, drain: bool) -> None:
@@ -186,13 +190,27 @@ class Attendant(threading.Thread):
         if facts is None or self.standing.phase in (Phase.LEFT_OUT, Phase.ENDED):
             return
         self._become(Standing(Phase.ENDING))
-        ask = {"drain": drain, "patience_s": None if drain else STOP_PATIENCE_S}
         try:
-            timeout_s = None if drain else STOP_PATIENCE_S + STEP_S
-            self._readying.call(self.host, facts, "stop", ask, timeout_s=timeout_s)
+            if drain:
+                self._drain_worker(facts)
+            else:
+                self._stop_worker(facts)
             self._become(Standing(Phase.ENDED))
         except HostTrouble as trouble:
             self._become(Standing(Phase.AWAY, trouble.what, trouble.next_step))
+
+    def _stop_worker(self, facts: Facts) -> None:
+        ask = {"drain": False, "patience_s": STOP_PATIENCE_S, "kills": True}
+        with self._slots:
+            self._readying.call(self.host, facts, "stop", ask, timeout_s=STOP_PATIENCE_S + STEP_S)
+
+    def _drain_worker(self, facts: Facts) -> None:
+        """Tell the worker, and wait for its end: if that takes long, in nobody's way."""
+        ask = {"drain": True, "kills": False}
+        with self._slots:
+            told = self._readying.call(self.host, facts, "stop", {**ask, "patience_s": DRAIN_LOOK_S})
+        if not told["is_gone"]:
+            self._readying.call(self.host, facts, "stop", {**ask, "patience_s": None}, timeout_s=None)
 
     def let_go(self) -> None:
         """Take the way to the store away. The worker goes on, if it was not stopped."""

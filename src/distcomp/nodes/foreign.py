@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distcomp.nodes.bundle import Bundle, own_files, pack, required
+from distcomp.nodes.bundle import Bundle, own_files, pack, required, required_elsewhere
 from distcomp.nodes.ssh import HostTrouble
 
 FETCH_S = 300.0
@@ -51,12 +51,13 @@ def pack_foreign(target: Target) -> Bundle:
 
 
 def fetch(target: Target, folder: Path) -> None:
-    """Fetch wheels of what distcomp needs, of the versions that are installed here.
+    """Fetch wheels of what distcomp needs there, of the versions that are installed here.
 
     Raises:
         HostTrouble: pip cannot.
     """
-    command = pip_command(target, [f"{found.name}=={found.version}" for found in required()], folder)
+    wanted = [f"{found.name}=={found.version}" for found in required()]
+    command = pip_command(target, [*wanted, *required_elsewhere(target.version)], folder)
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=FETCH_S, check=False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from itertools import product
 from pathlib import Path
 
@@ -60,11 +61,14 @@ def read_hosts(path: Path) -> tuple[Host, ...]:
         BadInput: it cannot be read, or has faults, all of which are named; or there is no host in it.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        # Some editors begin a text with a mark of its encoding.
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise _bad([Fault(str(path), 0, 0, f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
-        raise _bad([Fault(str(path), 0, 0, "is not UTF-8 text")]) from error
+        before = error.object[: error.start].decode()
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise _bad([Fault(str(path), line, column, "this is not UTF-8 text")]) from error
     return parse_hosts(text, str(path))
 
 
@@ -129,6 +133,8 @@ def _addresses(place: str, start: int) -> tuple[Iterable[str], int]:
     if literal := _LITERAL_IPV6.fullmatch(place):
         return [literal[1]], _port(literal[2], start + literal.start(2)) if literal[2] else 0
     if place.count(":") > 1 and "[" not in place:
+        if not _is_ipv6(place):
+            raise _Wrong(f"{place!r} has more than one port, or is no IPv6 address", start)
         return [place], 0
     name, colon, port = place.rpartition(":")
     if not colon:
@@ -136,6 +142,14 @@ def _addresses(place: str, start: int) -> tuple[Iterable[str], int]:
     elif not port:
         raise _Wrong("the port after the : is missing", start + len(name))
     return _expanded(name, start), _port(port, start + len(name) + 1) if port else 0
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _port(text: str, at: int) -> int:

@@ -145,11 +145,14 @@ class Readying:
         until_s, now_s = self.plan.wishes.until_s, self.now_s()
         return now_s + leaving_times_s(max(0.0, until_s - now_s))[0] if until_s else math.inf
 
-    def agree(self, host: Host, facts: Facts) -> None:
+    def needed_outputs(self, host: Host, facts: Facts) -> list[tuple[int, str]]:
+        """Exit code and output of each command on which the nodes are to agree. HostTrouble: it cannot be asked."""
+        return self._say(host, facts, self._agreement.commands) if self._agreement else []
+
+    def agree(self, host: Host, outputs: Sequence[tuple[int, str]]) -> None:
         """Wait for the other nodes. HostTrouble: this one fails at what it must be able to do, or is unlike them."""
         if self._agreement is None:
             return
-        outputs = self._say(host, facts, self._agreement.commands)
         if trouble := self._agreement.report(host, outputs):
             raise HostTrouble(trouble)
 

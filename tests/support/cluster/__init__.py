@@ -174,6 +174,11 @@ class Cluster:
     def __getitem__(self, name: str) -> Node:
         return next(node for node in self.nodes if node.name == name)
 
+    @property
+    def shared(self) -> Path:
+        """What all nodes have as /shared, on this machine."""
+        return Path(f"/tmp/distcomp-cluster/{self.name}/shared")
+
     def reset(self) -> None:
         """Every node up and healthy, with nothing running on it. Files stay."""
         self.call("reset")

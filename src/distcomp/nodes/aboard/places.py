@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 LOCK_NAME = "worker.lock"
+_DRAINING = "draining-"
 
 
 def project_folder(ask: dict[str, Any]) -> Path:
@@ -36,6 +37,21 @@ def worker_pid(ask: dict[str, Any]) -> int:
     finally:
         os.close(descriptor)
     return 0
+
+
+def note_drain(folder: Path, pid: int) -> bool:
+    """Note that this worker is told to drain; False if it has been told before, by whoever it was."""
+    try:
+        (folder / f"{_DRAINING}{pid}").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def forget_drains(folder: Path) -> None:
+    """No worker runs that was told to drain."""
+    for note in folder.glob(f"{_DRAINING}*"):
+        note.unlink(missing_ok=True)
 
 
 def last_lines(path: Path, lines: int, most_bytes: int = 1 << 16) -> list[str]:

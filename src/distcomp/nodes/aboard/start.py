@@ -9,7 +9,14 @@ import time
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
-    from distcomp.nodes.aboard.places import last_lines, node_folder, project_folder, worker_pid, write_private
+    from distcomp.nodes.aboard.places import (
+        forget_drains,
+        last_lines,
+        node_folder,
+        project_folder,
+        worker_pid,
+        write_private,
+    )
 
 LOG_LIMIT_BYTES = 8 << 20
 LOOK_S = 0.02
@@ -23,6 +30,7 @@ def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:  # noqa: ARG
     log = folder / "worker.log"
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
         log.replace(folder / "worker.log.old")
+    forget_drains(folder)
     write_private(folder / "program", ask["program"])
     # Those used last are kept (tidy.py).
     os.utime(ask["program"])

@@ -10,24 +10,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
-    from distcomp.nodes.aboard.places import project_folder, worker_pid
+    from distcomp.nodes.aboard.places import forget_drains, note_drain, project_folder, worker_pid
 
 LOOK_S = 0.05
 EXIT_S = 5
 
 
 def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:  # noqa: ARG001  the same in each script
-    """End it. `ask`: {"drain": whether what runs is waited for, "patience_s": then it is killed; null: never}."""
+    """End it.
+
+    `ask`: {"drain": whether what runs is waited for, "patience_s": how long its end is waited for; null: as long as it
+    takes, "kills": whether it is killed then}.
+    """
     pid = worker_pid(ask)
     if pid:
-        # The worker takes TERM for "drain" and HUP for "at once".
-        send(pid, signal.SIGTERM if ask["drain"] else signal.SIGHUP)
-        if not gone(ask, pid, ask["patience_s"]):
+        tell(project_folder(ask), pid, drain=ask["drain"])
+        if not gone(ask, pid, ask["patience_s"]) and ask["kills"]:
             send(pid, signal.SIGKILL)
             gone(ask, pid, 5)
-    if not worker_pid(ask):
+    is_gone = not worker_pid(ask)
+    if is_gone:
         clean(project_folder(ask))
-    return {"stopped": bool(pid), "pid": pid}
+    return {"is_gone": is_gone, "pid": pid}
+
+
+def tell(folder: Path, pid: int, *, drain: bool) -> None:
+    """Tell the worker. It takes TERM for "drain" and HUP for "at once"; and a second TERM for "at once", too."""
+    if not drain:
+        send(pid, signal.SIGHUP)
+    elif note_drain(folder, pid):
+        send(pid, signal.SIGTERM)
 
 
 def send(pid: int, number: int) -> None:
@@ -62,3 +74,4 @@ def clean(folder: Path) -> None:
     """Remove what nobody needs while no worker runs. What tasks printed stays, for `distcomp logs`."""
     for name in ("password", "distcomp.toml", "store.ca", "store.cert", "store.key"):
         (folder / name).unlink(missing_ok=True)
+    forget_drains(folder)
