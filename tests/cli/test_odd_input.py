@@ -81,6 +81,21 @@ def test_letters_that_the_terminal_does_not_have(odd: Sandbox) -> None:
     assert odd.distcomp("tasks", "-n", "99999999999999999999").returncode == 0
 
 
+def test_a_directory_and_variables_that_are_no_utf8(odd: Sandbox) -> None:
+    """As names from before UTF-8 are. What a task gets is the same bytes."""
+    folder = odd.folder / "caf\udce9"
+    folder.mkdir()
+    (folder / "tas\udce9.txt").write_bytes(b'printf %s "$A" "${PWD##*/}" | od -An -tx1\n./gone\xe9\n')
+    flags = ("--plain", "--env", "A=\udce9", "--kind", "\udce9", "--set", "retries=0")
+    assert "1 finished, 1 failed" in odd.distcomp("-C", "caf\udce9", "run", *flags, "tas\udce9.txt", exit_code=1).stdout
+    [ended] = json.loads(odd.distcomp("-C", "caf\udce9", "tasks", "--state", "finished", "--json").stdout)
+    assert odd.distcomp("-C", "caf\udce9", "logs", ended["task_id"]).stdout.split() == ["e9", "63", "61", "66", "e9"]
+    odd.distcomp("-C", "caf\udce9", "show", ended["task_id"])
+    missing = odd.folder / "b.jsonl"
+    missing.write_bytes(b'{"command": "true", "cwd": "gone\xe9"}')
+    assert "the working directory is not there" in odd.distcomp("run", "b.jsonl", exit_code=1).stdout
+
+
 def test_an_error_cannot_do_things_to_the_terminal(odd: Sandbox) -> None:
     assert r"There is no setting 'a\x1b[2J'." in odd.distcomp("run", "--set", "a\x1b[2J=1", exit_code=2).stderr
     odd.distcomp("submit", "--", "true")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,19 @@ def test_ctrl_c_once_finishes_what_runs_and_starts_nothing(sandbox: Sandbox) -> 
     assert sandbox.processes() == {}, "nothing is left"
     counts = sandbox.json("status")["counts"]
     assert (counts["finished"], counts["todo"], counts["running"]) == (2, 8, 0)
+
+
+def test_a_worker_that_is_to_end_leaves_as_soon_as_nothing_runs(sandbox: Sandbox) -> None:
+    """Whoever pressed Ctrl-C waits for it."""
+    run = sandbox.start("run", "--", "sleep 1.5")
+    wait_until(lambda: sandbox.counts().get("running"), "it runs")
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    [row] = sandbox.json("results")
+    [log] = sandbox.folder.glob(".distcomp/nodes/*/worker.log")
+    *_, left = (line for line in log.read_text().splitlines() if " left " in line)
+    left_s = datetime.strptime(left[:23], "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp()
+    assert left_s - row["ended_at_ms"] / 1000 < 1.5
 
 
 def test_ctrl_c_twice_gives_back_at_once(sandbox: Sandbox) -> None:

@@ -99,11 +99,15 @@ def test_a_command_that_no_process_can_have_fails_for_good(driver: Driver) -> No
     assert "too long" in too_long.reason
 
 
-def test_a_directory_that_is_gone_fails_the_attempt_at_once(driver: Driver) -> None:
+def test_a_directory_that_is_not_there_fails_the_attempt_at_once(driver: Driver) -> None:
     outcome = driver.run("true", cwd=str(driver.cwd / "gone"))
 
     assert (outcome.cause, outcome.exit_code) == (Cause.EXIT, 126)
-    assert outcome.reason == f"the working directory is gone: {driver.cwd}/gone"
+    assert outcome.reason == f"the working directory is not there: {driver.cwd}/gone"
+
+
+def test_why_it_cannot_start_is_text_whatever_the_directory_is_called(driver: Driver) -> None:
+    assert driver.run("true", cwd="/caf\udce9").reason == "the working directory is not there: /caf\\xe9"
 
 
 def test_a_directory_that_was_made_anew_is_the_new_one(driver: Driver) -> None:

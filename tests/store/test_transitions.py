@@ -157,6 +157,13 @@ def test_a_spec_comes_back_as_it_was_submitted(store: Store) -> None:
     assert only_claim(store).spec == spec
 
 
+@pytest.mark.parametrize("text", ["/t/ü", "/t/caf\udce9", "\0\udcff", "e"])
+def test_what_a_job_shares_comes_back_as_it_was_submitted(store: Store, reading: Reading, text: str) -> None:
+    context = JobContext(cwd=text, env={text: text}, kind=text, source=text, timeout_s=3)
+    job = store.open_job(context)
+    assert store.job(job) == reading.jobs()[job] == context
+
+
 # Leaving `running` needs the claim's own token
 
 

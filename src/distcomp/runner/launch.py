@@ -43,7 +43,8 @@ class CannotExecute(Exception):
     """The task's command could not be started; another attempt here would end the same way."""
 
     def __init__(self, exit_code: int, reason: str) -> None:
-        self.exit_code, self.reason = exit_code, reason
+        # It may name what is no UTF-8, and no message can hold that.
+        self.exit_code, self.reason = exit_code, os.fsencode(reason).decode("utf-8", "backslashreplace")
         super().__init__(reason)
 
 
@@ -164,7 +165,7 @@ def _enter(cwd: str, name: bytes) -> bytes:
         os.chdir(cwd)
         return name or os.getcwdb()  # noqa: PTH109
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise CannotExecute(NOT_EXECUTABLE, f"the working directory is gone: {cwd}") from error
+        raise CannotExecute(NOT_EXECUTABLE, f"the working directory is not there: {cwd}") from error
     except OSError as error:
         raise CannotExecute(NOT_EXECUTABLE, f"cannot enter the working directory {cwd}: {error.strerror}") from error
 

@@ -6,17 +6,17 @@ would cost more than 200 (docs/decisions/chunks.md).
 
 from __future__ import annotations
 
-import re
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 import zstandard
 
 from distcomp.model import TaskSpec
+from distcomp.store.texts import escaped, unescaped
 
 CHUNK_TASKS = 100
 CHUNK_BYTES = 1 << 18
@@ -67,8 +67,8 @@ def encode_body(specs: Sequence[TaskSpec]) -> bytes:
     try:
         return _PLAIN + _zstd.compressor.compress(_specs_encoder.encode(specs))
     except UnicodeEncodeError:
-        escaped = _mapped(msgspec.to_builtins(list(specs)), _escape)
-        return _ESCAPED + _zstd.compressor.compress(msgspec.msgpack.encode(escaped))
+        packed = msgspec.msgpack.encode(escaped(msgspec.to_builtins(list(specs))))
+        return _ESCAPED + _zstd.compressor.compress(packed)
 
 
 def encode_alike(pattern: TaskSpec, commands: Sequence[bytes]) -> bytes:
@@ -99,27 +99,7 @@ def decode_body(body: bytes) -> list[TaskSpec]:
     packed = _zstd.decompressor.decompress(body[1:])
     if body[:1] == _PLAIN:
         return _specs_decoder.decode(packed)
-    return msgspec.convert(_mapped(msgspec.msgpack.decode(packed), _unescape), list[TaskSpec])
-
-
-def _mapped(value: object, change: Callable[[str], str]) -> object:
-    """The value with every string in it, at any depth, changed."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, (list, tuple)):
-        return [_mapped(item, change) for item in value]
-    if isinstance(value, dict):
-        return {_mapped(name, change): _mapped(item, change) for name, item in value.items()}
-    return value
-
-
-def _escape(text: str) -> str:
-    """File names that are not UTF-8 stand in strings as lone surrogates, which msgpack cannot hold."""
-    return re.sub("[\x00\udc80-\udcff]", lambda found: f"\x00{ord(found[0]):04x}", text)
-
-
-def _unescape(text: str) -> str:
-    return re.sub("\x00(....)", lambda found: chr(int(found[1], 16)), text)
+    return msgspec.convert(unescaped(msgspec.msgpack.decode(packed)), list[TaskSpec])
 
 
 def decode_header(raw: bytes) -> ChunkHeader:

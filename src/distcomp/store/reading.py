@@ -14,6 +14,7 @@ from distcomp.model import JobContext, Outcome, State, TaskSpec, Use
 from distcomp.store.chunks import PLACE, Place, decode_body, decode_header
 from distcomp.store.store import Store, Tries
 from distcomp.store.submission import STATE_OF_LETTER
+from distcomp.store.texts import decode_job
 
 CHUNKS_AT_ONCE = 50
 RATE_WINDOW_S = 60
@@ -202,7 +203,7 @@ class Reading:
     def jobs(self) -> dict[int, JobContext]:
         """All jobs by number."""
         raw = self._hash("jobs")
-        return {int(job): msgspec.msgpack.decode(raw[job], type=JobContext) for job in sorted(raw, key=int)}
+        return {int(job): decode_job(raw[job]) for job in sorted(raw, key=int)}
 
     def find(self, text: str) -> str:
         """The one task whose id starts with `text`.

@@ -16,6 +16,7 @@ from distcomp.packing import starvation
 from distcomp.store.chunks import ChunkCache, Place
 from distcomp.store.settlements import AnySettlement, Doubt, Fail, Finish, GiveBack, RetryLater, Suspect
 from distcomp.store.submission import Submission
+from distcomp.store.texts import decode_job, encode_job
 from distcomp.store.wire import Argument, Command, Wire
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Store:
 
     def open_job(self, context: JobContext) -> int:
         """A new job to submit to; its number."""
-        return int(self.wire.run_script("open_job", msgspec.msgpack.encode(context)))
+        return int(self.wire.run_script("open_job", encode_job(context)))
 
     def drop_job(self, job: int) -> bool:
         """Remove a job that no task was added to. False: it has tasks, and stays."""
@@ -272,7 +273,7 @@ class Store:
         context = self._jobs.get(job)
         if context is None:
             raw = self.wire.command("HGET", self.wire.key("jobs"), job)
-            context = self._jobs[job] = msgspec.msgpack.decode(raw, type=JobContext)
+            context = self._jobs[job] = decode_job(raw)
         return context
 
     def _lease_ms(self) -> int:

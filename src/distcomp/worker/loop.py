@@ -387,6 +387,8 @@ class Worker:
         raise refusal
 
     def _wait_s(self) -> float:
+        if self._stop is not Stop.NOT and not self._running:
+            return 0.0
         until_look_s = max(0.0, min(self._look_at_s, self._guard.glance_at_s) - self._clock.monotonic_s())
         deadline_s = self._runner.next_deadline_s()
         return until_look_s if deadline_s is None else min(until_look_s, deadline_s)
