@@ -68,13 +68,14 @@ class _Entry:
     source: str
 
 
-def load(folder: Path, environment: Mapping[str, str], flags: Mapping[str, object]) -> Loaded:
+def load(folder: Path, environment: Mapping[str, str], flags: Mapping[str, object], first_name: str = "") -> Loaded:
     """Settings of the project in `folder`, which holds `distcomp.toml`, if there is one.
 
     Args:
         folder: the project's directory.
         environment: variables; those that begin with DISTCOMP_ are looked at.
         flags: by name; a flag that is None was not given.
+        first_name: what the directory was called when the project began; "": what it is called now.
 
     Raises:
         BadInput: with every fault in every place. Nothing is taken over from a place with faults.
@@ -91,7 +92,7 @@ def load(folder: Path, environment: Mapping[str, str], flags: Mapping[str, objec
         sources[entry.name] = entry.source
     if faults:
         raise BadInput(faults, unchanged="", next_step="`distcomp config show` lists all settings.")
-    values["project"] = values["project"] or _project_name(folder)
+    values["project"] = values["project"] or _project_name(folder, first_name)
     return Loaded(Settings(**values), sources)
 
 
@@ -139,8 +140,7 @@ def _variables(environment: Mapping[str, str], faults: list[Fault]) -> Iterable[
 def _flags(flags: Mapping[str, object]) -> Iterable[_Entry]:
     for name, raw in flags.items():
         if raw is not None:
-            flag = f"--{name.replace('_', '-')}"
-            yield _Entry(name, raw, Fault(flag, 0, 0, ""), flag)
+            yield _Entry(name, raw, Fault("command line", 0, 0, ""), "command line")
 
 
 def _text_of(raw: object) -> str:
@@ -181,11 +181,12 @@ def _syntax_fault(path: Path, text: str, message: str) -> Fault:
     what, _, position = message.rpartition(" (at ")
     match = re.match(r"line (\d+), column (\d+)\)", position)
     line, column = (int(match[1]), int(match[2])) if match else (len(text.splitlines()), 0)
-    return Fault(str(path), line, column, what or message)
+    return Fault(str(path), line, column, f"not TOML: {what or message}")
 
 
-def _project_name(folder: Path) -> str:
-    name = Path(os.path.abspath(folder)).name  # noqa: PTH100 - a symlink's own name is the one people know
+def _project_name(folder: Path, first_name: str) -> str:
+    # The first, as its tasks are in the store under that. A symlink's own name is the one people know.
+    name = first_name or Path(os.path.abspath(folder)).name  # noqa: PTH100
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:64] or "project"
 
 

@@ -116,7 +116,7 @@ class Project:
 
     def read_settings(self) -> Loaded:
         """The settings as they are now, in the file, the environment and the flags. BadInput: they cannot be used."""
-        return load(self.folder.project, self._environment, self._flags)
+        return load(self.folder.project, self._environment, self._flags, self.folder.first_name)
 
     def watcher(self) -> SettingsWatcher:
         """Notices changes of the settings file."""

@@ -224,7 +224,7 @@ SETTINGS = (
         "project",
         Kind(_parse_project),
         "",
-        "name that keeps projects on one store apart; empty: the folder's name",
+        "name that keeps projects on one store apart; empty: what the folder was called at first",
         Applies.WORKER,
     ),
     Setting("shell", "shell", _TEXT, "", "runs shell tasks; empty: /bin/bash, or sh where there is none"),

@@ -89,6 +89,19 @@ class StateFolder:
         return self.path / "version"
 
     @property
+    def name_file(self) -> Path:
+        """What the project's directory was called when the folder was made."""
+        return self.path / "name"
+
+    @property
+    def first_name(self) -> str:
+        """What `name_file` holds; "" if it is not there. The directory may be called something else by now."""
+        try:
+            return self.name_file.read_text(encoding="utf-8", errors="surrogateescape").removesuffix("\n")
+        except OSError:
+            return ""
+
+    @property
     def secret_file(self) -> Path:
         """The embedded store's password, 0600."""
         return self.path / "secret"
@@ -218,7 +231,7 @@ def _create_in_one_step(folder: StateFolder) -> None:
         return
     draft = StateFolder(Path(tempfile.mkdtemp(prefix=f"{NAME}.new-", dir=folder.project)))
     try:
-        _fill(draft)
+        _fill(draft, folder.project.name)
         try:
             draft.path.rename(folder.path)
         except OSError:
@@ -229,18 +242,19 @@ def _create_in_one_step(folder: StateFolder) -> None:
         shutil.rmtree(draft.path, ignore_errors=True)
 
 
-def _fill(folder: StateFolder) -> None:
+def _fill(folder: StateFolder, name: str) -> None:
     folder.store.mkdir(mode=0o700)
     folder.nodes.mkdir(mode=0o700)
     _write_new(folder.secret_file, secrets.token_hex(32) + "\n", 0o600)
     _write_new(folder.version_file, f"{FORMAT}\nwritten by distcomp {__version__}\n", 0o644)
+    _write_new(folder.name_file, f"{name}\n", 0o644)
     # Holds a password and gigabytes of data: it must not end up in a repository by accident.
     _write_new(folder.path / ".gitignore", "*\n", 0o644)
 
 
 def _write_new(path: Path, text: str, mode: int) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="ascii") as file:
-        file.write(text)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(os.fsencode(text))
         file.flush()
         os.fsync(file.fileno())
 

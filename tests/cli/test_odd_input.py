@@ -96,6 +96,15 @@ def test_a_directory_and_variables_that_are_no_utf8(odd: Sandbox) -> None:
     assert "the working directory is not there" in odd.distcomp("run", "b.jsonl", exit_code=1).stdout
 
 
+def test_what_a_task_is_or_gives_cannot_do_things_to_the_terminal(odd: Sandbox) -> None:
+    odd.distcomp("run", "--tag", "a\x1b[2J", "--", 'echo \'{"a": "\\u001b[2J"}\'')
+    [task] = odd.json("tasks")
+    shown = odd.distcomp("show", task["task_id"]).stdout
+    assert r"a\x1b[2J" in shown
+    assert r"a=\x1b[2J" in shown
+    assert "\x1b" not in shown
+
+
 def test_an_error_cannot_do_things_to_the_terminal(odd: Sandbox) -> None:
     assert r"There is no setting 'a\x1b[2J'." in odd.distcomp("run", "--set", "a\x1b[2J=1", exit_code=2).stderr
     odd.distcomp("submit", "--", "true")

@@ -196,6 +196,16 @@ def test_the_project_is_found_upwards(kept: Sandbox) -> None:
     assert task["cwd"] == str(kept.folder / "a" / "b")
 
 
+def test_a_project_whose_directory_is_renamed_keeps_its_tasks(sandbox: Sandbox) -> None:
+    sandbox.distcomp("run", "--", "echo out")
+    before = sandbox.json("tasks")
+    sandbox.folder = sandbox.folder.rename(sandbox.folder.with_name("renamed"))
+    assert sandbox.json("tasks") == before
+    assert sandbox.distcomp("logs", before[0]["task_id"]).stdout == "out\n"
+    name = next(setting["value"] for setting in sandbox.json("config", "show") if setting["name"] == "project")
+    assert sandbox.json("status")["project"] == name
+
+
 def test_no_colours_but_on_a_terminal(kept: Sandbox) -> None:
     kept.distcomp("submit", "--", "true")
     assert "\x1b" not in kept.distcomp("tasks").stdout

@@ -138,6 +138,7 @@ def test_python_tasks_run_with_the_python_that_submitted_them_or_another(kept: S
     [
         ([], "Expected a task file, - for stdin, or -- and a command."),
         (["missing.txt"], "missing.txt: cannot be read: No such file or directory"),
+        (["./sim --seed 1"], "If it is a command and no file: put -- before it."),
         (["."], ".: cannot be read: Is a directory"),
         (["a.txt", "--", "true"], "Expected either a task file, or -- and a command."),
         (["--"], "Expected either a task file, or -- and a command."),

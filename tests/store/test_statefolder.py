@@ -90,7 +90,7 @@ class TestMaking:
             os.umask(umask)
 
         assert names(tmp_path) == {".distcomp"}
-        assert names(folder.path) == {"version", "secret", "store", "nodes", ".gitignore"}
+        assert names(folder.path) == {"version", "name", "secret", "store", "nodes", ".gitignore"}
         assert [mode(path) for path in (folder.path, folder.store, folder.nodes)] == [0o700] * 3
         assert mode(folder.secret_file) == 0o600
         assert len(folder.secret()) == 64

@@ -15,6 +15,7 @@ from distcomp.cli.options import AsJson
 
 if TYPE_CHECKING:
     from distcomp.config import Loaded, Shown
+    from distcomp.statefolder import StateFolder
 
 config = new_app(cls=LightGroup, invoke_without_command=True)
 
@@ -37,27 +38,26 @@ def show(as_json: AsJson = False) -> None:
 @config.command(cls=LightCommand)
 def check() -> None:
     """Check distcomp.toml and the DISTCOMP_... variables; every fault is listed."""
-    from distcomp.config import FILE_NAME
-
     loaded = _loaded()
     changed = sum(1 for source in loaded.sources.values() if source != "default")
-    file = _folder() / FILE_NAME
+    file = _folder().settings_file
     where = str(file) if file.exists() else f"no {file}"
-    print(f"the settings are fine: {render.number_of(changed, 'setting')} differ from their defaults ({where})")
+    differ = "1 differs from its default" if changed == 1 else f"{changed} differ from their defaults"
+    print(f"the settings are fine: {differ} ({where})")
 
 
-def _folder() -> Path:
-    """The project's directory, or the current one: the settings can be looked at before there is a project."""
-    from distcomp.statefolder import find_state_folder
+def _folder() -> StateFolder:
+    """The project's, or what would be one here: the settings can be looked at before there is a project."""
+    from distcomp.statefolder import NAME, StateFolder, find_state_folder
 
-    folder = find_state_folder(Path.cwd())
-    return folder.project if folder else Path.cwd()
+    return find_state_folder(Path.cwd()) or StateFolder(Path.cwd() / NAME)
 
 
 def _loaded() -> Loaded:
     from distcomp.config import load
 
-    return load(_folder(), os.environ, {})
+    folder = _folder()
+    return load(folder.project, os.environ, {}, folder.first_name)
 
 
 def _lines(settings: Iterable[Shown]) -> Iterable[str]:

@@ -83,7 +83,7 @@ def write_parquet(rows: Rows, file: BinaryIO) -> int:
         raise DistcompError(
             "Parquet needs pyarrow, which is not installed.",
             unchanged="Nothing was written.",
-            next_step="pip install 'distcomp[parquet]', or take --csv or --jsonl.",
+            next_step="`pip install pyarrow` for the Python that runs distcomp, or take --csv or --jsonl.",
         ) from error
     with _spooled(rows()) as kept:
         return _write_parquet(kept, file, pa, pq)

@@ -29,54 +29,56 @@ def explain(task: TaskId, as_json: AsJson = False) -> None:
 
 
 def _task_lines(task: TaskView) -> Iterator[str]:
-    declared = [render.size(task.memory_bytes), f"{task.cores:g} cores" if task.cores else ""]
-    yield from render.fields(
-        [
-            ("task", task.task_id),
-            ("state", paint(task.state, STATE_COLOURS[task.state]) + (f" on {task.worker}" if task.worker else "")),
-            ("command", printable(task.command)),
-            ("type", task.type),
-            ("directory", task.cwd),
-            ("environment", " ".join(f"{name}={printable(value)}" for name, value in task.env.items())),
-            ("priority", str(task.priority or "")),
-            ("declared", ", ".join(part for part in declared if part)),
-            ("timeout", render.duration(task.timeout_s) if task.timeout_s else ""),
-            ("retries", "" if task.retries is None else str(task.retries)),
-            ("kind", task.kind or ""),
-            ("tags", ", ".join(task.tags)),
-            ("result files", ", ".join(task.outputs)),
-            ("parameters", ", ".join(f"{name}={value}" for name, value in task.params.items())),
-            ("job", str(task.job)),
-            ("attempt", str(task.attempt or "")),
-            ("claimed", render.time(task.claimed_at_ms)),
-        ]
-    )
+    pairs = _task_fields(task) + (_outcome_fields(task.outcome) if task.outcome else [])
+    state = paint(task.state, STATE_COLOURS[task.state]) + (f" on {task.worker}" if task.worker else "")
+    # What a task is called or printed must do nothing to the terminal.
+    shown = ((name, state if name == "state" else printable(value)) for name, value in pairs)
+    yield from render.fields(shown)
     if task.outcome:
-        yield from _outcome_lines(task.outcome)
+        for name, tail in (("stdout", task.outcome.stdout_tail), ("stderr", task.outcome.stderr_tail)):
+            if tail.strip():
+                yield paint(f"end of {name}:", "dim")
+                yield from (f"  {printable(line)}" for line in tail.rstrip("\n").split("\n"))
 
 
-def _outcome_lines(outcome: Outcome) -> Iterator[str]:
+def _task_fields(task: TaskView) -> list[tuple[str, str]]:
+    declared = [render.size(task.memory_bytes), f"{task.cores:g} cores" if task.cores else ""]
+    return [
+        ("task", task.task_id),
+        ("state", str(task.state)),
+        ("command", task.command),
+        ("type", task.type),
+        ("directory", task.cwd),
+        ("environment", " ".join(f"{name}={value}" for name, value in task.env.items())),
+        ("priority", str(task.priority or "")),
+        ("declared", ", ".join(part for part in declared if part)),
+        ("timeout", render.duration(task.timeout_s) if task.timeout_s else ""),
+        ("retries", "" if task.retries is None else str(task.retries)),
+        ("kind", task.kind or ""),
+        ("tags", ", ".join(task.tags)),
+        ("result files", ", ".join(task.outputs)),
+        ("parameters", ", ".join(f"{name}={value}" for name, value in task.params.items())),
+        ("job", str(task.job)),
+        ("attempt", str(task.attempt or "")),
+        ("claimed", render.time(task.claimed_at_ms)),
+    ]
+
+
+def _outcome_fields(outcome: Outcome) -> list[tuple[str, str]]:
     usage = outcome.usage
-    results = ", ".join(f"{name}={value}" for name, value in (outcome.columns or {}).items())
-    yield from render.fields(
-        [
-            ("ended", f"{outcome.cause}{f': {outcome.reason}' if outcome.reason else ''}"),
-            ("exit code", "" if outcome.exit_code is None else str(outcome.exit_code)),
-            ("node", outcome.node),
-            ("began", render.time(outcome.started_at_ms)),
-            ("took", f"{render.duration(usage.wall_s)}, {render.duration(usage.cpu_s)} of CPU"),
-            ("peak memory", render.size(usage.peak_bytes)),
-            ("disk", f"{render.size(usage.disk_read_bytes) or '0 B'} read, "
-                     f"{render.size(usage.disk_written_bytes) or '0 B'} written"),
-            ("result", results),
-            ("made", _made(outcome.made)),
-            ("output", outcome.output_lost and f"lost: {outcome.output_lost}"),
-        ]
-    )  # fmt: skip
-    for name, tail in (("stdout", outcome.stdout_tail), ("stderr", outcome.stderr_tail)):
-        if tail.strip():
-            yield paint(f"end of {name}:", "dim")
-            yield from (f"  {printable(line)}" for line in tail.rstrip("\n").split("\n"))
+    read, written = (render.size(size) or "0 B" for size in (usage.disk_read_bytes, usage.disk_written_bytes))
+    return [
+        ("ended", f"{outcome.cause}{f': {outcome.reason}' if outcome.reason else ''}"),
+        ("exit code", "" if outcome.exit_code is None else str(outcome.exit_code)),
+        ("node", outcome.node),
+        ("began", render.time(outcome.started_at_ms)),
+        ("took", f"{render.duration(usage.wall_s)}, {render.duration(usage.cpu_s)} of CPU"),
+        ("peak memory", render.size(usage.peak_bytes)),
+        ("disk", f"{read} read, {written} written"),
+        ("result", ", ".join(f"{name}={value}" for name, value in (outcome.columns or {}).items())),
+        ("made", _made(outcome.made)),
+        ("output", outcome.output_lost and f"lost: {outcome.output_lost}"),
+    ]
 
 
 def _made(made: Made | None) -> str:

@@ -53,7 +53,8 @@ def open_task_file(path: str, file_format: Format | None, base: TaskSpec) -> Ite
         file = _seekable(os.dup(sys.stdin.fileno()) if path == STDIN else os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         start = file.read(_GUESS_BYTES)
     except OSError as error:
-        raise BadInput([Fault(name, 0, 0, f"cannot be read: {error.strerror or error}")]) from error
+        step = "If it is a command and no file: put -- before it." if " " in path else ""
+        raise BadInput([Fault(name, 0, 0, f"cannot be read: {error.strerror or error}")], next_step=step) from error
     with file:
         yield TaskFile(file, name, file_format or guess_format(path, start.splitlines()), base)
 
