@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.support.sandbox import DISTCOMP, Sandbox
 from tests.support.servers import running_server
@@ -38,6 +40,22 @@ def test_the_watch_goes_before_what_it_watches_where_that_is_allowed(sandbox: Sa
     policy = os.sched_getscheduler(sandbox.worker_pid()) & ~os.SCHED_RESET_ON_FORK
     assert policy == (os.SCHED_RR if is_allowed else os.SCHED_OTHER)
     worker.send_signal(signal.SIGHUP)
+    worker.communicate(timeout=60)
+
+
+def test_only_its_main_thread_hears_of_the_end_of_a_child(kept: Sandbox) -> None:
+    """Another one may be within a start that takes long, and until that is over nobody would hear of it."""
+    worker = kept.start("worker")
+    kept.distcomp("submit", "--", "sh", "-c", "head -c 1000000 /dev/zero")
+    wait_until(lambda: kept.counts() == {"finished": 1}, "it works")
+    deaf = {}
+    for thread in Path(f"/proc/{kept.worker_pid()}/task").iterdir():
+        blocked = int(re.findall(r"SigBlk:\t(\w+)", (thread / "status").read_text())[0], 16)
+        deaf[int(thread.name)] = bool(blocked & 1 << signal.SIGCHLD - 1)
+    assert len(deaf) > 4, "starters, courier, doorbell"
+    assert deaf.pop(kept.worker_pid()) is False
+    assert all(deaf.values())
+    worker.send_signal(signal.SIGTERM)
     worker.communicate(timeout=60)
 
 

@@ -15,6 +15,7 @@ from distcomp.runner.slotfiles import SlotFiles, slot_paths
 from distcomp.runner.slottable import SlotRecord, SlotTable, read_slots
 from distcomp.runner.trees import read_process
 from tests.runner.driving import Driver, number_in
+from tests.support.waiting import wait_until
 
 _records = st.lists(
     st.builds(
@@ -62,6 +63,21 @@ def test_the_kernel_takes_the_newest_attempt_first_and_the_oldest_last(driver: D
     driver.until(
         lambda: [int(score.read_text()) for score in scores] == [100, 900, 1000], "the runner has looked at them"
     )
+
+
+@pytest.mark.parametrize("is_close", [True, False])
+def test_where_memory_is_close_to_its_end_an_attempt_is_placed_before_anybody_looks(
+    driver: Driver, is_close: bool
+) -> None:
+    """It may take all there is until then. Elsewhere that would be a large part of what a short task costs."""
+    driver.runner.is_memory_close = is_close
+    attempt = driver.runner.start(driver.claim("sleep 1000"))
+    wait_until(lambda: driver.runner.collect() or attempt.pid, "it has a process")
+    score, own = Path(f"/proc/{attempt.pid}/oom_score_adj"), Path("/proc/self/oom_score_adj")
+    assert score.read_text() == ("1000\n" if is_close else own.read_text())
+
+    driver.runner.measure()
+    assert score.read_text() == "100\n"
 
 
 def test_what_an_attempt_had_started_before_is_placed_with_it(driver: Driver) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,10 +85,27 @@ def test_asking_again_before_the_claims_were_taken_claims_no_more(desk: Desk, st
     desk.ask(4)
     assert desk.woken.wait(10)
     for _ in range(50):
+        assert not desk.courier.can_ask()
         desk.ask(4)
     desk.courier.report(finish(a_claim()))
     wait_until(lambda: not desk.courier._outbox, "a round trip is made")
     assert Reading(store).counts()[State.RUNNING] == 4
+
+
+def test_who_may_not_ask_yet_is_woken_when_the_answer_is_there(desk: Desk, store: Store, server: Server) -> None:
+    """Also by an answer that brings nothing: there may be more room than was asked for."""
+    desk.ask(4)
+    wait_until(lambda: desk.courier._is_dry, "the answer is that there is nothing")
+    assert desk.courier.can_ask()
+    pid = server.client().info("server")["process_id"]
+    os.kill(pid, signal.SIGSTOP)
+    desk.ask(4)
+    desk.courier.ring()
+    wait_until(lambda: not desk.courier.can_ask(), "the next question is on its way")
+    desk.woken.clear()
+    os.kill(pid, signal.SIGCONT)
+    assert desk.woken.wait(10)
+    assert desk.courier.can_ask()
 
 
 def test_a_submission_rings_the_bell_of_an_idle_worker(

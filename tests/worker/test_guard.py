@@ -58,6 +58,15 @@ def test_an_idle_node_is_not_glanced_at(watched: Watched) -> None:
     assert watched.guard.glance_at_s == math.inf
 
 
+def test_whether_the_end_is_close_is_known_of_an_idle_node_too(watched: Watched) -> None:
+    """What starts next on it may be quicker than the next look."""
+    assert watched.guard.is_close, "nobody has looked yet"
+    watched.look(3000, is_busy=False)
+    assert not watched.guard.is_close
+    watched.look(125, is_busy=False)
+    assert watched.guard.is_close
+
+
 def test_close_to_it_a_shortage_is_seen_within_milliseconds(watched: Watched) -> None:
     watched.look(200)
     assert watched.guard.glance_at_s == LIMITS.tuning.glance_s

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import queue
-import threading
 from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
+
+from distcomp.runner.sidethread import SideThread
 
 _Result = TypeVar("_Result")
 
@@ -23,7 +24,7 @@ class Aside:
         self._name, self._on_done = name, on_done
         self._waiting: queue.SimpleQueue[Callable[[], Callable[[], None]] | None] = queue.SimpleQueue()
         self._done: deque[Callable[[], None]] = deque()
-        self._thread: threading.Thread | None = None
+        self._thread: SideThread | None = None
         self.unfinished = 0
 
     def put(self, work: Callable[[], _Result], then: Callable[[_Result], None]) -> None:
@@ -35,7 +36,7 @@ class Aside:
 
         self.unfinished += 1
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self._thread = SideThread(self._name, self._work)
             self._thread.start()
         self._waiting.put(bound)
 

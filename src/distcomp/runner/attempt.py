@@ -14,8 +14,7 @@ from distcomp.model import Cause, Claim, Moment, Outcome
 from distcomp.runner.course import Course
 
 if TYPE_CHECKING:
-    from resource import struct_rusage
-
+    from distcomp.runner.quick import Spent
     from distcomp.runner.resultfiles import Look
     from distcomp.runner.slotfiles import Slot
 OWN_MARK = "WORKER_OF_DISTCOMP"
@@ -105,7 +104,7 @@ class RootEnd:
     """The end of an attempt's first process."""
 
     status: int
-    rusage: struct_rusage
+    spent: Spent
     at_ms: int
     wall_s: float
 

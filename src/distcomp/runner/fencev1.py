@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
+from functools import partial
 from pathlib import Path
 
 from distcomp.runner.cgroup import FRESH_S, PREFIX, Cgroup
+from distcomp.runner.sidethread import SideThread
 
 _LEVELS = 100
 """Uses of the node's memory at whose crossing the kernel tells: one for each percent."""
@@ -53,7 +54,7 @@ class FenceV1:
             self._cgroup.remove()
             raise
         self.event = self._cgroup.keep(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
-        self._thread = threading.Thread(target=self._set_levels, args=(total_bytes,), name="fence", daemon=True)
+        self._thread = SideThread("fence", partial(self._set_levels, total_bytes))
         self._thread.start()
 
     @classmethod

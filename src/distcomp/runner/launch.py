@@ -18,7 +18,7 @@ from distcomp.pythoncall import BadPythonCommand, argv, parse_python_command
 from distcomp.runner.attempt import OWN_MARK, NodeRefused
 from distcomp.runner.direct import RESET_VARIABLES, DirectExec
 from distcomp.runner.limits import RunnerLimits
-from distcomp.runner.spawn import Descriptors, Manner, assignments, spawn
+from distcomp.runner.spawn import Descriptors, Environment, Manner, Variables, spawn
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 """The exit codes that shells give a command they could not start."""
@@ -34,9 +34,6 @@ _TO_DEFAULT = (
 )
 
 _PER_TASK = frozenset({"PWD", "DISTCOMP_WORKER", "DISTCOMP_JOB", "DISTCOMP_TASK_ID", "DISTCOMP_ATTEMPT"})
-
-Environment = list[bytes]
-"""As the kernel takes it: NAME=value."""
 
 
 class CannotExecute(Exception):
@@ -89,15 +86,18 @@ class Launcher:
         try:
             surroundings = self._surroundings(claim, limits.shell)
             cwd = _enter(*_directory(claim.context.cwd, claim.spec.cwd or "", limits.cwd_map))
-            env = self._own_environment(claim, surroundings.env, cwd)
+            own, shared = self._own_variables(claim, cwd), surroundings.env
             if claim.spec.type is TaskType.PYTHON:
-                return self._spawn(_python_argv(claim, limits), env, files)
+                return self._spawn(_python_argv(claim, limits), shared.with_own(own), files)
             program = surroundings.direct.program(claim.spec.command, now_s) if limits.is_direct else None
             if program is not None:
-                pid = self._spawn_direct(program, env, files, sets_underscore=surroundings.direct.sets_underscore)
+                path, words = os.fsencode(program[0]), program[1]
+                # What bash passes on when it was told neither.
+                of_bash = [b"_=%b" % path, b"SHLVL=0"] if surroundings.direct.sets_underscore else []
+                pid = self._spawn_direct(path, words, shared.with_own(own + of_bash), files)
                 if pid is not None:
                     return pid
-            return self._spawn([limits.shell, "-c", claim.spec.command], env, files)
+            return self._spawn([limits.shell, "-c", claim.spec.command], shared.with_own(own), files)
         except ValueError as error:  # A zero byte in the command, an = in a variable's name, half a character.
             raise CannotExecute(NOT_EXECUTABLE, f"cannot execute: {error}") from error
 
@@ -115,12 +115,11 @@ class Launcher:
     def _new_surroundings(self, job_env: Mapping[str, str], shell: str) -> _Surroundings:
         env = {**self._base_env, **job_env}
         # Once per job: there may be a hundred of them.
-        shared = assignments({name: value for name, value in env.items() if name not in _PER_TASK})
+        shared = Environment({name: value for name, value in env.items() if name not in _PER_TASK})
         return _Surroundings(shell, job_env, shared, DirectExec(env, shell))
 
-    def _own_environment(self, claim: Claim, shared: Environment, cwd: bytes) -> Environment:
+    def _own_variables(self, claim: Claim, cwd: bytes) -> list[bytes]:
         return [
-            *shared,
             b"PWD=%b" % cwd,
             b"DISTCOMP_WORKER=%b" % self._worker,
             b"DISTCOMP_JOB=%d" % claim.job,
@@ -128,21 +127,16 @@ class Launcher:
             b"DISTCOMP_ATTEMPT=%d" % claim.attempt,
         ]
 
-    def _spawn_direct(
-        self, program: tuple[str, list[str]], env: Environment, files: Descriptors, *, sets_underscore: bool
-    ) -> int | None:
+    def _spawn_direct(self, path: bytes, words: list[str], env: Variables, files: Descriptors) -> int | None:
         """None if the kernel would not: then the shell shall say why, or read a script that names no interpreter."""
-        path, words = os.fsencode(program[0]), program[1]
-        # What bash passes on when it was told neither.
-        bash_env = [*env, b"_=%b" % path, b"SHLVL=0"] if sets_underscore else env
         try:
-            return spawn(path, [os.fsencode(word) for word in words], bash_env, files, self._manner)
+            return spawn(path, [os.fsencode(word) for word in words], env, files, self._manner)
         except OSError as error:
             if error.errno in _OF_THE_NODE:
                 raise _refusal(error) from error
             return None
 
-    def _spawn(self, words: list[str], env: Environment, files: Descriptors) -> int:
+    def _spawn(self, words: list[str], env: Variables, files: Descriptors) -> int:
         try:
             return spawn(os.fsencode(words[0]), [os.fsencode(word) for word in words], env, files, self._manner)
         except OSError as error:
@@ -173,7 +167,7 @@ def _enter(cwd: str, name: bytes) -> bytes:
 @lru_cache(maxsize=64)
 def _directory(job_cwd: str, own_cwd: str, cwd_map: tuple[str, str] | tuple[()]) -> tuple[str, bytes]:
     """Its path, and what shells call it: the name the user knows it by, links and all; b"" if that has detours."""
-    cwd = os.path.join(job_cwd, own_cwd)  # noqa: PTH118  the same, to the last slash
+    cwd = os.path.join(job_cwd, own_cwd) if own_cwd else job_cwd  # noqa: PTH118  the same, to the last slash
     if cwd_map:
         cwd = _mapped(cwd, *cwd_map)
     return cwd, os.fsencode(cwd) if os.path.normpath(cwd) == cwd else b""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from distcomp.packing import is_kernel_oom
 from distcomp.runner.attempt import Live, RootEnd
+from distcomp.runner.quick import write_once
 
 NEWEST = 1000
 _STEP, _OLDER, _OLDEST = 100, 200, 100
@@ -71,16 +72,7 @@ class OomOrder:
 
 def set_oom_score(pid: int, score: int) -> None:
     """From 0, like the worker, to 1000: the first to go. What the process starts from now on inherits it."""
-    try:
-        fd = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-    except OSError:
-        return  # It is gone.
-    try:
-        os.write(fd, b"%d" % score)
-    except OSError:
-        return
-    finally:
-        os.close(fd)
+    write_once(b"/proc/%d/oom_score_adj" % pid, b"%d" % score)  # Where it is gone, nothing is written.
 
 
 def _may_be_oom(end: RootEnd) -> bool:

@@ -9,7 +9,6 @@ import select
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from resource import struct_rusage
 
 from distcomp.clock import Clock
 from distcomp.model import Cause, Claim, Moment, NodeMemory
@@ -23,6 +22,7 @@ from distcomp.runner.outputlimit import SOON_S, limit_output
 from distcomp.runner.outputs import Outputs
 from distcomp.runner.pausing import Pause
 from distcomp.runner.peaks import PeakMemory
+from distcomp.runner.quick import Children, Spent
 from distcomp.runner.resultfiles import ResultFiles, look_for
 from distcomp.runner.settling import Settling
 from distcomp.runner.slotfiles import SlotFiles
@@ -44,7 +44,8 @@ class Runner:
         folder: the node's; `slots`, `running/` and `output/` in it are the runner's.
         worker: what tasks see as DISTCOMP_WORKER; must be unlike that of all other workers on the machine.
         node: named in outcomes.
-        limits: may be replaced at any time; as may `node_memory`, what the worker saw last, for the attempts' records.
+        limits: may be replaced at any time; as may `node_memory`, what the worker saw last, for the attempts' records,
+            and `is_memory_close`: memory may have run out before `measure` is called again.
         wake: called in another thread when `collect` has something that no child's end tells of.
         base_env: what tasks inherit from the worker.
         fence: around the attempts' memory; stays the caller's.
@@ -76,20 +77,19 @@ class Runner:
         self._memory = PeakMemory(clock)
         self._oom_order = OomOrder()
         self._pause = Pause()
+        self._children = Children()
         self._over: list[Ended] = []
         self._refused: list[Refused] = []
         results = ResultFiles(folder, self._aside)
         self._settling = Settling(node, self._slots, self._outputs, results, self._memory, self._hand_over)
-        self._fence, self._starter = fence, Starter(self._launch, wake)
-        if fence is not None:
-            for thread_id in self._starter.thread_ids:
-                fence.add_thread(thread_id)
+        self._fence, self._starter = fence, Starter(self._launch, wake, fence)
         self._started = 0
         self._starting: dict[int, Live] = {}
         self._roots: dict[int, Live] = {}
         self._ending: list[Live] = []
         self._next_look_s = math.inf
         self.node_memory: NodeMemory | None = None
+        self.is_memory_close = True
 
     def start(self, claim: Claim) -> RunningAttempt:
         """Start an attempt, in a moment. If that fails, `refused` has it; if it cannot be executed, `collect`.
@@ -248,9 +248,10 @@ class Runner:
         pid = self._launcher.launch(attempt.claim, live.slot.files, self.limits, attempt.started_s)
         if self._fence is not None:
             self._fence.take_in(pid)
-        # At once: it may take all there is before anybody looks, and must go before those that are older.
-        set_oom_score(pid, NEWEST)
-        live.oom_score = NEWEST
+        if self.is_memory_close:
+            # At once: it may take all there is before anybody looks, and must go before those that are older.
+            set_oom_score(pid, NEWEST)
+            live.oom_score = NEWEST
         return pid
 
     def _adopt(self) -> None:
@@ -292,17 +293,14 @@ class Runner:
     def _reap(self) -> None:
         """Take note of all children that have ended, but not of those that other threads wait for."""
         while True:
-            try:
-                dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
+            dead = self._children.next_dead()
+            if not dead:
                 return
-            if dead is None:
-                return
-            if not self._is_ours_to_reap(dead.si_pid):
+            if not self._is_ours_to_reap(dead):
                 # It hides those behind it as long as it is not reaped.
                 self._reap_each()
                 return
-            self._reap_one(dead.si_pid)
+            self._reap_one(dead)
 
     def _is_ours_to_reap(self, pid: int) -> bool:
         if pid not in self._roots and self._starting:
@@ -316,21 +314,23 @@ class Runner:
         for pid in list(self._roots):
             self._reap_one(pid)
         for pid in self._strays:
-            with contextlib.suppress(ChildProcessError):  # The main thread's own child, and it has waited.
-                self._reap_one(pid)
+            self._reap_one(pid)
 
     def _reap_one(self, pid: int) -> None:
-        dead, status, rusage = os.wait4(pid, os.WNOHANG)
+        reaped = self._children.reap(pid)
+        if reaped is None:
+            return
+        status, spent = reaped
         live = self._roots.get(pid)
-        if dead and live is not None:
-            self._note_end(live, status, rusage)
-        elif dead:
-            self._strays.note_reaped(pid, rusage)
+        if live is not None:
+            self._note_end(live, status, spent)
+        else:
+            self._strays.note_reaped(pid, spent)
 
-    def _note_end(self, live: Live, status: int, rusage: struct_rusage) -> None:
+    def _note_end(self, live: Live, status: int, spent: Spent) -> None:
         del self._roots[live.attempt.pid]
         wall_s = self._clock.monotonic_s() - live.attempt.started_s
-        live.end = RootEnd(status, rusage, self._clock.now_ms(), wall_s)
+        live.end = RootEnd(status, spent, self._clock.now_ms(), wall_s)
         live.attempt.measured.at_end = self._moment()
         live.others = len(self._roots) + len(self._starting) + len(self._ending)
         live.is_oom = self._oom_order.is_to_blame(live, live.end)

@@ -15,11 +15,10 @@ from distcomp.runner.launch import CannotExecute
 from distcomp.runner.limits import KeepOutput, RunnerLimits
 from distcomp.runner.outputs import Outputs, Printed, Stored
 from distcomp.runner.peaks import PeakMemory
+from distcomp.runner.quick import size_bytes
 from distcomp.runner.resultfiles import ResultFiles
 from distcomp.runner.slotfiles import SlotFiles
 
-_BLOCK_BYTES = 512
-"""The unit of ru_inblock and ru_oublock."""
 _LASTING_S = 1.0
 """Of shorter attempts the course of memory is not kept: there may be a million of them, and little to see."""
 
@@ -51,8 +50,8 @@ class Settling:
     def settle(self, live: Live, end: RootEnd, limits: RunnerLimits) -> None:
         """The attempt's processes are dead. Its slot is free afterwards."""
         slot = live.slot
-        stdout_bytes = os.lseek(slot.stdout_fd, 0, os.SEEK_END)
-        stderr_bytes = os.lseek(slot.stderr_fd, 0, os.SEEK_END)
+        stdout_bytes = size_bytes(slot.stdout_fd)
+        stderr_bytes = size_bytes(slot.stderr_fd)
         printed = Printed(slot.stdout_fd, slot.stderr_fd, stdout_bytes, stderr_bytes)
         outcome = self._outcome(live, end, printed, limits)
         attempt = live.attempt
@@ -127,13 +126,13 @@ class Settling:
         )
 
     def _usage(self, live: Live, end: RootEnd) -> Usage:
-        rusage = end.rusage
+        spent = end.spent
         return Usage(
             wall_s=end.wall_s,
-            cpu_s=rusage.ru_utime + rusage.ru_stime + live.strays_cpu_s,
-            peak_bytes=self._memory.peak_bytes(live, rusage.ru_maxrss * 1024),
-            disk_read_bytes=rusage.ru_inblock * _BLOCK_BYTES,
-            disk_written_bytes=rusage.ru_oublock * _BLOCK_BYTES,
+            cpu_s=spent.cpu_s + live.strays_cpu_s,
+            peak_bytes=self._memory.peak_bytes(live, spent.peak_bytes),
+            disk_read_bytes=spent.disk_read_bytes,
+            disk_written_bytes=spent.disk_written_bytes,
         )
 
 

@@ -18,6 +18,7 @@ _SETSIGDEF, _SETSIGMASK, _SETSID = 0x04, 0x08, 0x80
 _OPAQUE_BYTES = 1024
 """Three times what the largest of the C library's structures takes: 336 bytes in glibc and in musl."""
 
+_POINTER_BYTES = ctypes.sizeof(ctypes.c_char_p)
 _WORDS, _SIGNAL_SET = ctypes.POINTER(ctypes.c_char_p), ctypes.c_char * 128
 
 for _function in (_libc.posix_spawn, _libc.posix_spawnp):
@@ -68,27 +69,43 @@ class Manner:
         _check(_libc.posix_spawnattr_setflags(self.attributes, flags))
 
 
-def assignments(env: Mapping[str, str]) -> list[bytes]:
-    """The environment as the kernel takes it: NAME=value.
-
-    Raises:
-        ValueError: a name that cannot be one, a zero byte, or a character that cannot be encoded.
-    """
-    pairs = []
-    for name, value in env.items():
-        if not name or "=" in name[1:] or "\0" in name or "\0" in value:
-            raise ValueError(f"not an environment variable: {name!r}")
-        pairs.append(os.fsencode(f"{name}={value}"))
-    return pairs
+Variables = ctypes.Array[ctypes.c_char_p]
+"""As the kernel takes them: NAME=value each, and a null pointer."""
 
 
-def spawn(program: bytes, words: Sequence[bytes], env: Sequence[bytes], files: Descriptors, manner: Manner) -> int:
+class Environment:
+    """What many processes share of their environments, laid out once, and what each has of its own."""
+
+    def __init__(self, shared: Mapping[str, str]) -> None:
+        """Raises ValueError: a name that cannot be one, a zero byte, or a character that cannot be encoded."""
+        pairs = []
+        for name, value in shared.items():
+            if not name or "=" in name[1:] or "\0" in name or "\0" in value:
+                raise ValueError(f"not an environment variable: {name!r}")
+            pairs.append(os.fsencode(f"{name}={value}"))
+        self._shared = (ctypes.c_char_p * len(pairs))(*pairs)
+
+    def with_own(self, own: Sequence[bytes]) -> Variables:
+        """Some more variables, each as NAME=value, with a null pointer at the end. Valid as long as this object is."""
+        number = len(own)
+        all_of_them = (ctypes.c_char_p * (number + len(self._shared) + 1))(*own)
+        ctypes.memmove(ctypes.byref(all_of_them, number * _POINTER_BYTES), self._shared, ctypes.sizeof(self._shared))
+        return all_of_them
+
+
+def spawn(
+    program: bytes,
+    words: Sequence[bytes],
+    env: Variables,
+    files: Descriptors,
+    manner: Manner,
+) -> int:
     """Start a program; its process id.
 
     Args:
         program: its path; without a slash, PATH of this process says where it is.
         words: what it gets as its arguments, its own name first.
-        env: as `assignments` has it.
+        env: as `Environment` lays it out.
 
     Raises:
         OSError: of exec, or of the start of a process.
@@ -105,7 +122,7 @@ def spawn(program: bytes, words: Sequence[bytes], env: Sequence[bytes], files: D
             files.actions,
             manner.attributes,
             (ctypes.c_char_p * (len(words) + 1))(*words),
-            (ctypes.c_char_p * (len(env) + 1))(*env),
+            env,
         )
     )
     return pid.value

@@ -9,13 +9,15 @@ attempt is ever outside of the fence.
 from __future__ import annotations
 
 import queue
-import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from distcomp.runner.attempt import Live
+from distcomp.runner.fence import Fence
 from distcomp.runner.kernel import leave_directory_to_thread
+from distcomp.runner.sidethread import SideThread
 
 THREADS = 2
 
@@ -37,21 +39,20 @@ class Starter:
         launch: called in the threads, by two at once; the process it has started.
         wake: called in a thread, when an attempt could not be started, or was to be killed before it was, or when one
             is awaited.
+        fence: what is started shall be born inside it, where that is possible.
     """
 
-    def __init__(self, launch: Callable[[Live], int], wake: Callable[[], None]) -> None:
+    def __init__(self, launch: Callable[[Live], int], wake: Callable[[], None], fence: Fence | None = None) -> None:
         self._launch, self._wake = launch, wake
         self._queue: queue.SimpleQueue[Live | None] = queue.SimpleQueue()
         self._done: deque[Started] = deque()
         self._is_awaited = False
-        self._threads: list[threading.Thread] = []
+        self._threads: list[SideThread] = []
         while len(self._threads) < THREADS and self._add_thread():
             pass
-
-    @property
-    def thread_ids(self) -> list[int]:
-        """The kernel's numbers of the threads."""
-        return [thread.native_id for thread in self._threads if thread.native_id is not None]
+        for thread in self._threads:
+            if fence is not None and thread.native_id is not None:
+                fence.add_thread(thread.native_id)
 
     def put(self, live: Live) -> None:
         """Start this, after those that were put before."""
@@ -79,7 +80,7 @@ class Starter:
         """False: its working directory is that of the whole process, so it must be the only one."""
         has_own_directory: queue.SimpleQueue[bool] = queue.SimpleQueue()
         name = f"starter {len(self._threads)}"
-        thread = threading.Thread(target=self._run, args=(has_own_directory,), name=name, daemon=True)
+        thread = SideThread(name, partial(self._run, has_own_directory))
         thread.start()
         is_apart = has_own_directory.get()
         if is_apart or not self._threads:

@@ -13,9 +13,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from resource import struct_rusage
 
 from distcomp.runner.attempt import OWN_MARK, Live, RunningAttempt
+from distcomp.runner.quick import Spent
 from distcomp.runner.trees import read_environ, read_proc_file, read_process, read_processes
 
 _MOST_BYTES = 2**16
@@ -94,13 +94,13 @@ class Strays:
         """
         return pid in self._known or pid in self._own_orphans or pid in self._read_children() - self._told
 
-    def note_reaped(self, pid: int, rusage: struct_rusage) -> None:
+    def note_reaped(self, pid: int, spent: Spent) -> None:
         """An orphan is dead: what it used is its attempt's."""
         self._own_orphans.discard(pid)
         stray = self._known.pop(pid, None)
         if stray is not None and len(stray.candidates) == 1:
             for live in stray.candidates:
-                live.strays_cpu_s += rusage.ru_utime + rusage.ru_stime
+                live.strays_cpu_s += spent.cpu_s
 
     def spare(self, pid: int) -> None:
         """Not ours to kill, but nobody else waits for it."""

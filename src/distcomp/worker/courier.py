@@ -13,10 +13,11 @@ from collections.abc import Callable
 from distcomp.clock import Clock
 from distcomp.errors import DistcompError, LeaseLost, StoreUnavailable
 from distcomp.model import Cause, NodeRoom, Use
-from distcomp.store.settlements import AnySettlement, Doubt, Fail, GiveBack, RetryLater
+from distcomp.runner.sidethread import SideThread
+from distcomp.store.settlements import AnySettlement, GiveBack
 from distcomp.store.store import Proof, Store, WorkerLeaseLost, WorkerName
+from distcomp.worker.elsewhere import failures_for_want_of_nodes, give_up_hopeless
 from distcomp.worker.news import NO_NEWS, News
-from distcomp.worker.outgrown import give_up_hopeless
 from distcomp.worker.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Courier:
         self._due_s: float | None = None
         self._may_begin_life, self._is_stopping = threading.Event(), False
         self.away_since_s: float | None = None  # since when the store has not answered
-        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+        self._thread = SideThread("courier", self._run)
 
     # For the worker's thread
 
@@ -92,15 +93,19 @@ class Courier:
             if len(self._outbox) >= BATCH:
                 self._changed.notify()
 
+    def can_ask(self) -> bool:
+        """False while claims are on their way or not yet taken: no room has them in it. The worker is woken then."""
+        with self._changed:
+            self._was_refused = self._is_claiming or bool(self._news.claims)
+            return not self._was_refused
+
     def ask(self, room: NodeRoom, *, is_idle: bool) -> None:
         """Say what the node can take. `is_idle`: it has nothing left to start, so reports need not wait for company.
 
         Once the store had less than was asked for, nothing is asked until `ring`, or until a report goes there anyway.
         """
         with self._changed:
-            # What is claimed just now, or not yet taken from `news`, is not in this room.
-            if self._is_claiming or self._news.claims:
-                self._was_refused = True
+            if not self.can_ask():
                 return
             self._room, self._is_idle, self._is_silent = room, is_idle, False
             if room.attempts > 0 and (is_idle or not self._is_dry):
@@ -276,13 +281,8 @@ class Courier:
         for settlement in settlements:
             self._let_go(Proof(settlement.task_id, settlement.token))
             self._outgrown.discard(settlement.token)
-        nowhere = [
-            Fail(settlement.task_id, settlement.token, settlement.outcome)
-            for settlement, word in zip(settlements, words, strict=True)
-            if word == "nowhere" and isinstance(settlement, RetryLater | Doubt)
-        ]
-        if nowhere:
-            store.settle(nowhere)
+        if failures := failures_for_want_of_nodes(settlements, words):
+            store.settle(failures)
         if lost := words.count("lease_lost"):
             log.info("%d reports came too late: their tasks are others' by now, or cancelled", lost)
 

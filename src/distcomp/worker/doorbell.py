@@ -10,6 +10,7 @@ from socket import socket as Socket  # noqa: N812 - a type, and `socket` is the 
 from typing import Any
 
 from distcomp.errors import DistcompError
+from distcomp.runner.sidethread import SideThread
 from distcomp.store.keys import WAKE_CHANNEL, prefix
 
 QUIET_S = 5.0
@@ -27,7 +28,7 @@ class Doorbell:
         self._channel = prefix(project) + WAKE_CHANNEL
         self._stopping = threading.Event()
         self._socket: Socket | None = None
-        self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
+        self._thread = SideThread("doorbell", self._run)
 
     def start(self) -> None:
         """Begin to listen."""

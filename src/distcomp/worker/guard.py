@@ -37,6 +37,7 @@ class Guard:
     """Knows when to glance, and where the fence has to be.
 
     `glance_at_s`: when the next glance is due; infinite as long as the next look is soon enough.
+    `is_close`: what is free could be gone before the next look; not known before the first.
     `is_stalled`: at the last look, attempts waited for memory at the fence.
     """
 
@@ -44,15 +45,16 @@ class Guard:
         self.glance_at_s = math.inf
         self._read_memory, self._wakeup, self._fence = read_memory, wakeup, fence
         self._limits: packing.NodeLimits | None = None
-        self._is_close = self._is_watching = False
+        self.is_close = True
+        self._is_watching = False
         self._short_bytes = 0
         self.is_stalled = False
 
     def note_look(self, use: packing.NodeUse, limits: packing.NodeLimits, now_s: float, *, is_busy: bool) -> None:
         """After a look: glance from now on if need be, and move the fence."""
         self._limits = limits
-        self._is_close = is_busy and packing.is_close(use, limits)
-        self._set_next_glance(now_s, limits)
+        self.is_close = packing.is_close(use, limits)
+        self._set_next_glance(now_s if is_busy else math.inf, limits)
         line_bytes, available_bytes = packing.line_bytes(use, limits), use.memory.available_bytes
         self._short_bytes = line_bytes if available_bytes >= line_bytes else int(FURTHER * available_bytes)
         if self._fence is None:
@@ -81,11 +83,11 @@ class Guard:
         if now_s < self.glance_at_s or self._limits is None:
             return Sight.NOTHING
         use = replace(use, memory=self._read_memory())
-        was_close, self._is_close = self._is_close, packing.is_close(use, self._limits)
+        was_close, self.is_close = self.is_close, packing.is_close(use, self._limits)
         self._set_next_glance(now_s, self._limits)
         if use.memory.available_bytes < self._short_bytes:
             return Sight.SHORT
-        return Sight.CLOSE if self._is_close > was_close else Sight.NOTHING
+        return Sight.CLOSE if self.is_close > was_close else Sight.NOTHING
 
     def _set_next_glance(self, now_s: float, limits: packing.NodeLimits) -> None:
-        self.glance_at_s = now_s + limits.tuning.glance_s if self._is_close else math.inf
+        self.glance_at_s = now_s + limits.tuning.glance_s if self.is_close else math.inf

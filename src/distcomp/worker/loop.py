@@ -221,6 +221,7 @@ class Worker:
             self._runner.limits = self._outlook.runner_limits()
         self._looks.note(memory, running, limits, self._pace.typical_wall_s)
         self._guard.note_look(self._use(), limits, now_s, is_busy=bool(running))
+        self._runner.is_memory_close = self._guard.is_close
         self._relief.act(self._use(), self._loads(), limits, running)
         self._give_back_unstarted(now_s)
         self._leave_if_abandoned()
@@ -320,7 +321,7 @@ class Worker:
             self._courier.ask_nothing()
             return
         ahead = self._pace.ahead(self._most)
-        if len(self._backlog) > ahead // 2:
+        if len(self._backlog) > ahead // 2 or not self._courier.can_ask():
             return
         room = self._room(self._loads() + self._loads_to_come())
         self._asked = msgspec.structs.replace(room, attempts=room.attempts + ahead)

@@ -1,4 +1,4 @@
-"""Tasks for which this node is too small: they wait for a larger one, or fail where there is none."""
+"""Tasks that are to run on another node, as this one is too small or may be to blame: they fail where there is none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from distcomp import packing
 from distcomp.store.reading import Reading
-from distcomp.store.settlements import AnySettlement, Fail, GiveBack
+from distcomp.store.settlements import AnySettlement, Doubt, Fail, GiveBack, RetryLater
 from distcomp.store.store import Store
 
 
@@ -31,6 +31,19 @@ def give_up_hopeless(
         and settlement.need_bytes > largest_bytes
         else settlement
         for settlement in settlements
+    ]
+
+
+def failures_for_want_of_nodes(settlements: Sequence[AnySettlement], words: Sequence[str]) -> list[Fail]:
+    """For the tasks that the store found no other node for.
+
+    Args:
+        words: the store's answers to the settlements.
+    """
+    return [
+        Fail(settlement.task_id, settlement.token, settlement.outcome)
+        for settlement, word in zip(settlements, words, strict=True)
+        if word == "nowhere" and isinstance(settlement, RetryLater | Doubt)
     ]
 
 
