@@ -119,6 +119,17 @@ def test_a_worker_that_is_to_end_leaves_as_soon_as_nothing_runs(sandbox: Sandbox
     assert left_s - row["ended_at_ms"] / 1000 < 1.5
 
 
+def test_a_second_signal_does_not_cut_off_the_farewell(sandbox: Sandbox) -> None:
+    """As `timeout` sends one to the worker, and another to its process group."""
+    worker = sandbox.start("worker")
+    wait_until(lambda: " started " in next(worker.stdout or iter(())), "it has begun")
+    worker.send_signal(signal.SIGTERM)
+    worker.send_signal(signal.SIGTERM)
+    said, _ = worker.communicate(timeout=60)
+    assert " left " in said
+    assert "Traceback" not in said
+
+
 def test_ctrl_c_twice_gives_back_at_once(sandbox: Sandbox) -> None:
     sandbox.settings(max_tasks=2)
     file = exclusive_tasks(sandbox, 10, sleep_s=600)

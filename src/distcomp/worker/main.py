@@ -16,7 +16,7 @@ from types import FrameType
 from distcomp.clock import SystemClock
 from distcomp.memory import NodeMemoryReader
 from distcomp.project import Project
-from distcomp.runner.fence import build_fence
+from distcomp.runner.fence import Fence, build_fence
 from distcomp.runner.kernel import go_first
 from distcomp.runner.leftovers import kill_leftovers
 from distcomp.runner.runner import Runner
@@ -106,22 +106,29 @@ def _run(project: Project, node: str, marker: str, wakeup: Wakeup, leash: int | 
     worker = Worker(runner, courier, outlook, wakeup, clock, fence)
     if leash is not None:
         worker.hold_leash(leash)
-    try:
-        with _signals(worker.stop), leaving_in(leave_in_s, worker.stop):
-            courier.start(outlook.facts(0, 0, is_draining=False))
-            doorbell.start()
-            log.info("worker of %s started on %s", project.name, node)
-            # Attempts that fill the memory keep all processors busy: their watch must not wait behind them.
-            go_first()
-            worker.run()
-    finally:
-        doorbell.stop()
-        runner.close()
-        if fence:
-            fence.close()
-        if not courier.stop(0.0 if worker.is_abandoned else FAREWELL_S):
-            log.warning("some reports could not be delivered: they stay in %s for the next worker", folder.spool)
-        log.info("worker of %s left %s", project.name, node)
+    # To the end: whoever stops us twice, as `timeout` does, must not cut off the farewell.
+    with _signals(worker.stop):
+        try:
+            with leaving_in(leave_in_s, worker.stop):
+                courier.start(outlook.facts(0, 0, is_draining=False))
+                doorbell.start()
+                log.info("worker of %s started on %s", project.name, node)
+                # Attempts that fill the memory keep all processors busy: their watch must not wait behind them.
+                go_first()
+                worker.run()
+        finally:
+            if not _take_apart(doorbell, runner, fence, courier, 0.0 if worker.is_abandoned else FAREWELL_S):
+                log.warning("some reports could not be delivered: they stay in %s for the next worker", folder.spool)
+            log.info("worker of %s left %s", project.name, node)
+
+
+def _take_apart(doorbell: Doorbell, runner: Runner, fence: Fence | None, courier: Courier, farewell_s: float) -> bool:
+    """End all there is of a worker. False: some reports could not be delivered."""
+    doorbell.stop()
+    runner.close()
+    if fence:
+        fence.close()
+    return courier.stop(farewell_s)
 
 
 def _allow_descriptors(attempts: int) -> None:
