@@ -68,7 +68,7 @@ def test_a_daemon_that_may_be_anothers_lives_until_that_one_ends(driver: Driver)
 def test_a_kernel_that_does_not_list_children_costs_time_only(driver: Driver) -> None:
     """Not all are built with /proc/PID/task/TID/children: then all of /proc is read."""
     driver.runner._strays.close()
-    driver.runner._strays._children_fd = None
+    driver.runner._strays._children = None
     driver.run(f"{_daemon(driver)}; until [ -e pid ]; do sleep 0.01; done")
 
     assert not is_running(_pid(driver))

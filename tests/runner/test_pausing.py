@@ -60,7 +60,7 @@ def test_who_is_killed_dies_while_the_others_stand_still(driver: Driver) -> None
     assert driver.runner.is_killing
     assert driver.outcome(goes).cause is Cause.EVICTED
     assert not driver.runner.is_killing
-    assert stands_still(stays)
+    wait_until(lambda: stands_still(stays), "the other one is stopped")
     end(driver, stays)
 
 

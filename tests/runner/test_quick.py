@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from distcomp.runner.quick import Children, size_bytes, write_once
+from distcomp.runner.quick import Children, Reader, size_bytes, write_once
 from tests.support.waiting import wait_until
 
 BUSY = """
@@ -70,6 +70,28 @@ def test_what_a_child_has_used_is_what_the_kernel_tells(tmp_path: Path) -> None:
     assert spent.cpu_s > 0.2
     assert spent.peak_bytes == pytest.approx(usage.ru_maxrss * 1024, rel=0.1)
     assert spent.disk_written_bytes == pytest.approx(usage.ru_oublock * 512, rel=0.5)
+
+
+def test_what_is_read_is_what_is_there_now(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"a\0b")
+    fd = os.open(file, os.O_RDONLY)
+    reader = Reader(fd, 4)
+    assert [reader.read_anew(), reader.read_anew()] == [b"a\0b"] * 2
+    file.write_bytes(b"longer")
+    assert reader.read_anew() == b"long"
+    assert [reader.read(), reader.read(), reader.read()] == [b"long", b"er", b""]
+    os.close(fd)
+    assert reader.read_anew() == b""
+
+
+def test_a_pipe_with_nothing_in_it_is_not_waited_for() -> None:
+    pipe, writer = os.pipe2(os.O_NONBLOCK)
+    assert Reader(pipe, 4).read() == b""
+    os.write(writer, b"x")
+    assert Reader(pipe, 4).read() == b"x"
+    os.close(pipe)
+    os.close(writer)
 
 
 def test_the_size_of_a_file_beyond_4_gib(tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ _BLOCK_BYTES = 512
 
 _Ints, _Longs = ctypes.c_int * _SIGINFO_INTS, ctypes.c_long * _RUSAGE_LONGS
 
+_libc.read.argtypes, _libc.read.restype = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t), ctypes.c_ssize_t
+_libc.pread.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long)
+_libc.pread.restype = ctypes.c_ssize_t
 _libc.open.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.write.argtypes, _libc.write.restype = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t), ctypes.c_ssize_t
 _libc.close.argtypes = (ctypes.c_int,)
@@ -68,6 +71,25 @@ class Children:
         cpu_s = usage[_UTIME] + usage[_STIME] + (usage[_UTIME + 1] + usage[_STIME + 1]) / 1e6
         spent = Spent(cpu_s, usage[_MAXRSS] * 1024, usage[_INBLOCK] * _BLOCK_BYTES, usage[_OUBLOCK] * _BLOCK_BYTES)
         return self._status.value, spent
+
+
+class Reader:
+    """Reads a file of the kernel's, or a pipe that does not block, into the same memory each time. For one thread."""
+
+    def __init__(self, fd: int, most_bytes: int) -> None:
+        self.fd, self._most_bytes = fd, most_bytes
+        self._buffer = ctypes.create_string_buffer(most_bytes)
+
+    def read(self) -> bytes:
+        """What comes next; nothing if nothing is there, or it cannot be read."""
+        return self._content(_libc.read(self.fd, self._buffer, self._most_bytes))
+
+    def read_anew(self) -> bytes:
+        """The content from its start; nothing if it cannot be read."""
+        return self._content(_libc.pread(self.fd, self._buffer, self._most_bytes, 0))
+
+    def _content(self, length_bytes: int) -> bytes:
+        return ctypes.string_at(self._buffer, length_bytes) if length_bytes > 0 else b""
 
 
 def size_bytes(fd: int) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from distcomp.runner.attempt import OWN_MARK, Live, RunningAttempt
-from distcomp.runner.quick import Spent
+from distcomp.runner.quick import Reader, Spent
 from distcomp.runner.trees import read_environ, read_proc_file, read_process, read_processes
 
 _MOST_BYTES = 2**16
@@ -38,7 +38,7 @@ class Strays:
 
     def __init__(self, worker: str) -> None:
         self._worker = worker.encode()
-        self._children_fd = _open_children()
+        self._children = _open_children()
         self._known: dict[int, _Stray] = {}
         # Who is there before the first attempt is none of its descendants; whoever started it waits for it.
         self._told = self._read_children()
@@ -54,8 +54,8 @@ class Strays:
             others: attempts whose first process is reaped, or may have been started a moment ago.
         """
         self.is_unsure = False
-        if self._children_fd is not None:
-            listed = os.pread(self._children_fd, _MOST_BYTES, 0)
+        if self._children is not None:
+            listed = self._children.read_anew()
             # All accounted for: nothing to sort out. This is the case for all but a few attempts.
             if listed.count(b" ") == len(self._known) + len(self._told) + len(self._own_orphans):
                 return
@@ -117,15 +117,15 @@ class Strays:
 
     def close(self) -> None:
         """Let go of /proc."""
-        if self._children_fd is not None:
-            os.close(self._children_fd)
+        if self._children is not None:
+            os.close(self._children.fd)
 
     def __bool__(self) -> bool:
         return bool(self._known)
 
     def _read_children(self) -> set[int]:
-        if self._children_fd is not None:
-            return set(map(int, os.pread(self._children_fd, _MOST_BYTES, 0).split()))
+        if self._children is not None:
+            return set(map(int, self._children.read_anew().split()))
         own = os.getpid()
         return {pid for pid, row in read_processes().items() if row.parent == own}
 
@@ -169,10 +169,11 @@ def _have_ended(candidates: Iterable[Live]) -> bool:
     return all(live.end is not None for live in candidates)
 
 
-def _open_children() -> int | None:
+def _open_children() -> Reader | None:
     """None on a kernel without this file: then all of /proc is read."""
     # Orphans go to the main thread, whichever thread we are.
     try:
-        return os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    return Reader(fd, _MOST_BYTES)

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Self
 
+from distcomp.runner.quick import Reader
+
 
 class Wakeup:
     """Made and waited on in the main thread; `wake` may be called from any.
@@ -28,6 +30,7 @@ class Wakeup:
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._woken = Reader(self._reader, 4096)
         self.was_woken = False
         self._poll = select.poll()
         self._poll.register(self._reader, select.POLLIN)
@@ -55,7 +58,7 @@ class Wakeup:
         for fd, _ in ready:
             if fd == self._reader:
                 self.was_woken = True
-                os.read(self._reader, 4096)  # If ever there is more, the next wait ends at once: harmless.
+                self._woken.read()  # If ever there is more, the next wait ends at once: harmless.
             else:
                 watched.append(fd)
         return watched
