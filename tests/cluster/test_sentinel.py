@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import Authority
 from tests.support.cluster import Cluster, Node
 from tests.support.cluster.field import Field, client_on
 from tests.support.cluster.replicated import ReplicatedStore, role_of
+from tests.support.needs import needs_openssl
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def store(cluster: Cluster) -> ReplicatedStore:
-    return ReplicatedStore(cluster)
 
 
 def finished_on(node: Node, field: Field) -> int:
@@ -23,8 +21,10 @@ def finished_on(node: Node, field: Field) -> int:
         return int(client.hget(field.key("counts"), "finished") or 0)
 
 
-def test_the_primary_is_killed_under_load(cluster: Cluster, store: ReplicatedStore) -> None:
+@pytest.mark.parametrize("way", ["plain", pytest.param("tls", marks=needs_openssl)])
+def test_the_primary_is_killed_under_load(cluster: Cluster, tmp_path: Path, way: str) -> None:
     """A replica takes over with what it was sent. Workers go on with what they run, and find the new primary."""
+    store = ReplicatedStore(cluster, Authority(tmp_path, "lab") if way == "tls" else None)
     field = Field(cluster, store, lease="2s")
     field.submit(60, sleep_s=0.3)
     field.start_workers(cluster.nodes[1:])
@@ -41,10 +41,9 @@ def test_the_primary_is_killed_under_load(cluster: Cluster, store: ReplicatedSto
     store.close()
 
 
-def test_a_primary_that_is_cut_off_goes_on_taking_results_and_those_are_lost(
-    cluster: Cluster, store: ReplicatedStore
-) -> None:
+def test_a_primary_that_is_cut_off_goes_on_taking_results_and_those_are_lost(cluster: Cluster) -> None:
     """A worker beside it still reaches it. What it is told there is forgotten when it becomes a replica."""
+    store = ReplicatedStore(cluster)
     old = cluster["node0"]
     field = Field(cluster, store, lease="2s")
     field.submit(80, sleep_s=0.3)

@@ -122,6 +122,7 @@ class TestBringingHome:
 
     def test_a_node_gives_nothing_but_outputs_as_outputs(self, ssh: Ssh, plan: Plan, here: Path, there: Path) -> None:
         (there / "password").write_text("secret")
+        (there / f".distcomp/nodes/{NODE.name}/output").mkdir(parents=True)
         place = OutputPlace("../../../../password", 0, 6, 0, is_compressed=False)
         with pytest.raises(HostTrouble, match="is no file of outputs"):
             fetch_output(ssh, NODE, plan, place, here)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.nodes.conftest import User
+from tests.nodes.conftest import FOLDER, User
 from tests.support.waiting import wait_until
 
 SOON_S = 60
@@ -107,6 +107,21 @@ def test_ctrl_c_while_nodes_are_got_ready_ends_the_run_soon(user: User) -> None:
 
     wait_until(lambda: run not in user.home.processes(), "it ends")
     assert "interrupted: the same command goes on from here" in user.said()
+
+
+def test_ctrl_c_ends_what_is_asked_of_nodes(user: User) -> None:
+    """Soon, and without a word too many; also while others wait for their turn."""
+    user.write("distcomp.toml", "connections = 2\n")
+    command = ("distcomp", "-C", FOLDER, "nodes", "exec", "--hosts", "hosts.txt", "--", "sleep 30")
+    # Who is started in the background ignores it otherwise.
+    asking = user.home.start("env", "--default-signal=INT", *command, log=f"{FOLDER}/said")
+    wait_until(lambda: sum(bool(node.processes("sleep 30")) for node in user.nodes) == 2, "two nodes are at it")
+
+    user.home.kill(asking, "INT")
+
+    wait_until(lambda: asking not in user.home.processes(), "it ends", timeout_s=10)
+    wait_until(lambda: not user.home.processes("ssh "), "nothing is left here", timeout_s=10)
+    assert user.said() == ""
 
 
 def test_ctrl_c_ends_a_run_when_what_runs_has_ended(user: User) -> None:

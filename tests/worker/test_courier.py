@@ -176,6 +176,8 @@ def test_a_worker_taken_for_dead_hears_of_it_and_begins_a_new_life(desk: Desk, s
     client = server.client()
     client.hdel(prefix("test") + "incarnations", "w1")
     wait_until(lambda: desk.gather().lost, "the courier says so")
+    for _ in range(200):  # longer than it would take
+        assert client.hget(prefix("test") + "incarnations", "w1") is None, "what it ran is not known to be dead yet"
     desk.courier.begin_new_life()
     wait_until(lambda: client.hget(prefix("test") + "incarnations", "w1") is not None, "it is registered again")
     desk.ask(1)

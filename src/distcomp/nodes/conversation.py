@@ -43,9 +43,12 @@ def conversation(
         HostTrouble: as `call`; at the end of the `with`, too, if the script fails there after its answer.
     """
     command = ssh.command(host, remote_command(python, sys.version_info[:2]))
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    ) as process:
+    with (
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        ) as process,
+        ssh.conversing(process),
+    ):
         assert process.stdin
         assert process.stdout
         try:

@@ -15,9 +15,9 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -86,6 +86,8 @@ class Ssh:
         """Private, and with a short name: sockets' names have to be short."""
         self._masters: dict[str, Host] = {}
         self._calls: dict[subprocess.Popen[bytes], Host] = {}
+        self._conversations: set[subprocess.Popen[bytes]] = set()
+        self._is_interrupted = False
 
     def command(self, host: Host, remote: str, options: Mapping[str, str] | None = None) -> list[str]:
         """The words that run a command on a host; `remote` is a line for the user's login shell there."""
@@ -117,6 +119,8 @@ class Ssh:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         ) as process:
             self._calls[process] = host
+            if self._is_interrupted:
+                self.interrupt()
             try:
                 stdout, stderr, fed = _communicate(process, stdin, timeout_s, lambda: process not in self._calls)
             finally:
@@ -136,11 +140,38 @@ class Ssh:
                 # Not killed here: what it prints to is held by the connection's master too, and would not end.
                 self._calls.pop(process, None)
 
+    @contextmanager
+    def conversing(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """This process, which was started by others, is killed by `interrupt`."""
+        self._conversations.add(process)
+        if self._is_interrupted:
+            process.kill()
+        try:
+            yield
+        finally:
+            self._conversations.discard(process)
+
+    def interrupt(self) -> None:
+        """End all that is and will be asked of hosts: it comes to a HostTrouble."""
+        self._is_interrupted = True
+        self._calls.clear()
+        for process in list(self._conversations):
+            process.kill()
+
     def on_all(self, hosts: Iterable[Host], work: Callable[[Host], _Result]) -> dict[Host, _Result]:
-        """Do something with each host, at most `connections` at once. `work` is called in threads."""
+        """Do something with each host, at most `connections` at once. `work` is called in threads.
+
+        What ends the waiting, as Ctrl-C does, ends all that is asked: nobody waits for hosts that are slow or many.
+        """
         every = list(hosts)
         with ThreadPoolExecutor(max(1, min(self._connections, len(every))), "ssh") as pool:
-            return dict(zip(every, pool.map(work, every), strict=True))
+            futures = {host: pool.submit(work, host) for host in every}
+            try:
+                return {host: future.result() for host, future in futures.items()}
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.interrupt()
+                raise
 
     def close(self) -> None:
         """End the connections."""

@@ -114,7 +114,7 @@ class Field:
     @property
     def url(self) -> str:
         """Of the store, as workers are given it."""
-        return f"{self.store.url}?password_file={self.folder}/password"
+        return f"{self.store.url}{'&' if '?' in self.store.url else '?'}password_file={self.folder}/password"
 
     def distcomp(self, *arguments: str, stream: str = "stdout") -> str:
         """A command, given at the store's desk; what it prints."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import redis
 
+from tests.support.certificates import Authority
 from tests.support.cluster import Cluster, Node
 from tests.support.cluster.field import PASSWORD, PORT, Store, client_on
 from tests.support.servers import binary
@@ -13,16 +14,26 @@ from tests.support.waiting import wait_until
 
 SENTINEL_PORT = 26379
 SERVICE = "main"
+CA, CERTIFICATE, KEY = (f"/srv/tls/{name}" for name in ("ca.crt", "store.crt", "store.key"))
 DOWN_AFTER_MS = 1000
 # Sentinels look and tell each other every so often, by default ten and two seconds: too long to wait for in a test.
 _PERIODS = ("info-period", 500, "publish-period", 250)
 
 
 class ReplicatedStore(Store):
-    """As `Store`, which is the primary, on node0. After a failover, `follow` makes it the new one. Desk: node3."""
+    """As `Store`, which is the primary, on node0. After a failover, `follow` makes it the new one. Desk: node3.
 
-    def __init__(self, cluster: Cluster) -> None:
+    Args:
+        authority: vouches for the servers and Sentinels, which then speak TLS alone; None: they speak without.
+    """
+
+    def __init__(self, cluster: Cluster, authority: Authority | None = None) -> None:
         self._nodes = cluster.nodes[:3]
+        self._is_tls = authority is not None
+        # Debian's server has TLS, the one that comes along has not.
+        self._server = binary("redis7" if authority else "valkey9")
+        if authority:
+            self._hand_out(authority, cluster)
         super().__init__(cluster["node0"], "everysec")
         self.desk = cluster["node3"]
         for node in self._nodes[1:]:
@@ -38,12 +49,33 @@ class ReplicatedStore(Store):
     @property
     def url(self) -> str:
         """Names the Sentinels, and not where the primary is."""
-        return f"sentinel://{','.join(f'{node.name}:{SENTINEL_PORT}' for node in self._nodes)}/{SERVICE}"
+        hosts = ",".join(f"{node.name}:{SENTINEL_PORT}" for node in self._nodes)
+        return f"sentinels://{hosts}/{SERVICE}?ca={CA}" if self._is_tls else f"sentinel://{hosts}/{SERVICE}"
+
+    def start_on(self, node: Node) -> int:
+        """Start the server that is configured there; its pid on the node."""
+        return node.start(self._server, f"{self.folder}/store.conf", log=f"{self.folder}/log")
+
+    def _hand_out(self, authority: Authority, cluster: Cluster) -> None:
+        """The authority's certificate to all nodes; to those with a server one for all their names, and its key."""
+        hosts = ",".join(f"DNS:{node.name},IP:{node.address}" for node in self._nodes)
+        certificate, key = authority.sign("store", hosts)
+        for node in cluster.nodes:
+            node.put(CA, authority.file.read_text())
+        for node in self._nodes:
+            node.put(CERTIFICATE, certificate.read_text())
+            node.put(KEY, key.read_text(), mode=0o600)
+
+    def _port_lines(self, port: int) -> list[str]:
+        if not self._is_tls:
+            return [f"port {port}"]
+        own = [f"tls-cert-file {CERTIFICATE}", f"tls-key-file {KEY}", f"tls-ca-cert-file {CA}"]
+        return ["port 0", f"tls-port {port}", *own, "tls-auth-clients no", "tls-replication yes"]
 
     def configure(self, node: Node, *more: str) -> None:
         """Each may become the primary, so each knows what a replica has to know."""
         quick = ("repl-diskless-sync-delay 0", "repl-ping-replica-period 1", "repl-timeout 5")
-        super().configure(node, f'masterauth "{PASSWORD}"', *quick, *more)
+        super().configure(node, f'masterauth "{PASSWORD}"', *quick, *self._port_lines(PORT), *more)
 
     def follow(self) -> None:
         """Wait until there is another primary than the one so far: from now on that is the store."""
@@ -57,8 +89,9 @@ class ReplicatedStore(Store):
         return _says(self.node)
 
     def _start_sentinel(self, node: Node) -> None:
+        ports = "\n".join(self._port_lines(SENTINEL_PORT))
         config = f"""
-            port {SENTINEL_PORT}
+            {ports}
             bind {node.address}
             unixsocket /run/sentinel.sock
             protected-mode no
@@ -69,7 +102,7 @@ class ReplicatedStore(Store):
             sentinel failover-timeout {SERVICE} 5000
         """
         node.put(f"{self.folder}/sentinel.conf", config)
-        node.start(binary("valkey9"), f"{self.folder}/sentinel.conf", "--sentinel", log=f"{self.folder}/sentinel.log")
+        node.start(self._server, f"{self.folder}/sentinel.conf", "--sentinel", log=f"{self.folder}/sentinel.log")
         wait_until(lambda: _is_quick(node), f"the Sentinel on {node} answers")
 
 
