@@ -140,7 +140,7 @@ def _variables(environment: Mapping[str, str], faults: list[Fault]) -> Iterable[
 def _flags(flags: Mapping[str, object]) -> Iterable[_Entry]:
     for name, raw in flags.items():
         if raw is not None:
-            yield _Entry(name, raw, Fault("command line", 0, 0, ""), "command line")
+            yield _Entry(name, raw, Fault("as given", 0, 0, ""), "as given")
 
 
 def _text_of(raw: object) -> str:

@@ -69,7 +69,7 @@ def test_settings_come_with_the_client(tmp_path: Path) -> None:
     assert Client.open(tmp_path, retries=7).project.settings.retries == 7
     with pytest.raises(BadSetting, match="did you mean 'retries'"):
         Client.open(tmp_path, retrys=7)
-    with pytest.raises(BadInput, match="--retries"):
+    with pytest.raises(BadInput, match="as given: retries: "):
         Client.open(tmp_path, retries="x")
 
 

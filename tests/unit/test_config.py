@@ -38,7 +38,7 @@ class TestWhereAValueComesFrom:
 
         loaded = load(tmp_path, {"DISTCOMP_RETRIES": "4", "DISTCOMP_LEASE": "30s"}, {"retries": 5, "timeout": None})
 
-        assert (loaded.settings.retries, loaded.sources["retries"]) == (5, "command line")
+        assert (loaded.settings.retries, loaded.sources["retries"]) == (5, "as given")
         assert (loaded.settings.lease_s, loaded.sources["lease"]) == (30, "DISTCOMP_LEASE")
         assert (loaded.settings.cores, loaded.sources["cores"]) == (2.5, "distcomp.toml:3")
         assert loaded.sources["timeout"] == "default"
@@ -78,7 +78,7 @@ class TestFaults:
         assert told[1] == "distcomp.toml:3:16: victim: 'oldest' is not one of newest, cheapest"
         assert told[2].startswith("distcomp.toml:4:10: memory: 'lots' is not a size")
         assert told[3].startswith("environment variable DISTCOMP_LEASE: lease: 'soon' is not a duration")
-        assert told[4].startswith("command line: poison_after: '0' is not a whole number from 1")
+        assert told[4].startswith("as given: poison_after: '0' is not a whole number from 1")
 
     def test_a_fault_that_a_flag_covers_is_told_too(self, tmp_path: Path) -> None:
         """Else it would surprise the user on the day the flag is not given."""
@@ -170,7 +170,7 @@ class TestShowing:
         rows = {row.name: row for row in show(load(tmp_path, {}, {"keep_free": "0.1"}))}
 
         assert (rows["output_limit"].value, rows["output_limit"].source) == ("32 MiB", "distcomp.toml:1")
-        assert (rows["keep_free"].value, rows["keep_free"].source) == ("10%", "command line")
+        assert (rows["keep_free"].value, rows["keep_free"].source) == ("10%", "as given")
         assert rows["fsync"].applies is Applies.STORE
         assert list(rows) == [setting.name for setting in SETTINGS]
 
