@@ -110,6 +110,13 @@ def test_a_command_runs_on_all_nodes_and_equal_outputs_are_shown_once(user: User
     assert done.stdout == "node[1,3]: ok\nnode2: exit code 1\n"
 
 
+def test_a_command_that_takes_too_long_is_ended_there_with_all_that_it_started(user: User) -> None:
+    command = ("--hosts", "hosts.txt", "--timeout", "1s", "--", "echo began; sleep 1000 | cat")
+    done = user.distcomp("nodes", "exec", *command, exit_code=1)
+    assert done.stdout == "node[1-3]: exit code 124\n  began\n  ended, as it took longer than 1 s\n"
+    assert [node.processes("sleep 1000") for node in user.nodes] == [{}, {}, {}]
+
+
 def test_the_log_of_a_worker_can_be_read_from_here(user: User) -> None:
     user.tasks("true")
     user.distcomp("run", "tasks.txt", "--hosts", "hosts.txt")

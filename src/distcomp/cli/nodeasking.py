@@ -173,7 +173,7 @@ def exec_(
     ctx: typer.Context,
     names: NodeNames = None,
     hosts: HostFile = None,
-    timeout: Annotated[str, typer.Option(metavar="TIME", help="Longest time on a node.")] = "60s",
+    timeout: Annotated[str, typer.Option(metavar="TIME", help="Longest time; then it is ended.")] = "60s",
 ) -> None:
     """Run a command on all nodes, in the directory of the tasks: distcomp nodes exec -- df -h .
 

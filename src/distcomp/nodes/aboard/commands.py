@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from distcomp.nodes.aboard.places import last_lines, project_folder
 
 MOST_OUTPUT = 1 << 20
+TIMED_OUT = 124
+"""The exit code of `timeout` for what took too long."""
 
 
 def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:
@@ -24,12 +27,26 @@ def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:
         return set_up(ask, payload, folder)
     answers = []
     for command in ask["commands"]:
-        done = subprocess.run(
-            ["/bin/sh", "-c", command], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, timeout=ask["timeout_s"], check=False,
-        )  # fmt: skip
-        answers.append([done.returncode, done.stdout[-MOST_OUTPUT:].decode(errors="replace")])
+        exit_code, output = run_to_end(["/bin/sh", "-c", command], folder, subprocess.PIPE, ask["timeout_s"])
+        said = output[-MOST_OUTPUT:].decode(errors="replace")
+        if exit_code == TIMED_OUT:
+            said = f"{said.rstrip()}\nended, as it took longer than {ask['timeout_s']:g} s".lstrip()
+        answers.append([exit_code, said])
     return {"answers": answers, "cwd": str(folder)}
+
+
+def run_to_end(command: list[str], folder: Path, stdout: Any, timeout_s: float) -> tuple[int, bytes]:
+    """Its exit code and output. When its time is over all of it is killed, and the code is TIMED_OUT."""
+    with subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT, start_new_session=True
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            return TIMED_OUT, output or b""
+    return process.returncode, output or b""
 
 
 def work_folder(ask: dict[str, Any]) -> Path:
@@ -51,12 +68,11 @@ def set_up(ask: dict[str, Any], payload: BinaryIO, folder: Path) -> dict[str, An
     log = script.with_suffix(".log")
     with log.open("wb") as file:
         has_line = script.read_bytes().startswith(b"#!")
-        done = subprocess.run(
-            [str(script)] if has_line else ["/bin/sh", str(script)], cwd=folder, stdin=subprocess.DEVNULL,
-            stdout=file, stderr=subprocess.STDOUT, timeout=ask["timeout_s"], check=False, env=dict(os.environ),
-        )  # fmt: skip
-    if done.returncode:
+        command = [str(script)] if has_line else ["/bin/sh", str(script)]
+        exit_code, _ = run_to_end(command, folder, file, ask["timeout_s"])
+    if exit_code:
         said = "".join(f"\n  {line}" for line in last_lines(log, 5))
-        return {"error": f"the set-up script failed (exit code {done.returncode}):{said}"}
+        how = f"took longer than {ask['timeout_s']:g} s" if exit_code == TIMED_OUT else f"exit code {exit_code}"
+        return {"error": f"the set-up script failed ({how}):{said}"}
     done_mark.touch()
     return {"ran": True}
