@@ -40,7 +40,10 @@ def start(
     *,
     wishes: WishFlags,
 ) -> None:
-    """Start a worker on each node. They go on when this terminal is closed, until `nodes stop` or `nodes drain`."""
+    """Start a worker on each node. They go on when this terminal is closed, until `nodes stop` or `nodes drain`.
+
+    Ctrl-C ends the waiting, not the start.
+    """
     from distcomp.cli.nodeasking import record_of, targets
     from distcomp.cli.wishing import recorded, wishes_of
 
