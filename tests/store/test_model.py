@@ -209,6 +209,18 @@ class StoreMachine(RuleBasedStateMachine):
             }
 
     @invariant()
+    def queues_hold_what_waits_and_nothing_else(self) -> None:
+        """But for ranges of fresh tasks, in which a claim passes over those that wait no more."""
+        if not hasattr(self, "states"):
+            return
+        entries: dict[bytes, bytes] = self.client.hgetall(prefix("test") + "tasks")  # type: ignore[assignment]
+        queued = [member for key in self.client.scan_iter(prefix("test") + "queue:*") for member in self._members(key)]
+        singles = sorted(member[1:] for member in queued if member.startswith(b"T"))
+        assert singles == sorted(task_id for task_id, entry in entries.items() if entry.startswith(b"b"))
+        delayed = sorted(self._members(prefix("test") + "delayed"))
+        assert delayed == sorted(task_id for task_id, entry in entries.items() if entry.startswith(b"d"))
+
+    @invariant()
     def no_key_leaks(self) -> None:
         for key in self.client.scan_iter():
             name = key[len(prefix("test")) :].decode("latin-1")
@@ -234,6 +246,10 @@ class StoreMachine(RuleBasedStateMachine):
             claimed += [claim.spec.command for claim in claims]
         assert Counter(claimed) == Counter(todo)
         self.store.close()
+
+    def _members(self, key: str | bytes) -> list[bytes]:
+        members: list[bytes] = self.client.zrange(key, 0, -1)  # type: ignore[assignment]
+        return members
 
     def _each(self, transition: object, commands: list[str]) -> Iterator[tuple[str, str]]:
         by_id = {id_of(command): command for command in COMMANDS}
