@@ -122,6 +122,12 @@ def test_after_a_while_a_task_may_come_back_to_where_it_failed(store: Store, cli
     assert commands(claimed_by_first(store)) == ["t"]
 
 
+def test_a_node_that_fell_silent_is_no_other_node(store: Store, client: redis.Redis) -> None:
+    failed_on_first(store)
+    client.zadd(key("leases"), {"w2": 1})
+    assert commands(claimed_by_first(store)) == ["t"]
+
+
 def test_to_where_it_cannot_even_start_a_task_never_comes_back(store: Store, client: redis.Redis) -> None:
     failed_on_first(store, away="node-w1")
     let_shun_end(client, "t")

@@ -102,6 +102,67 @@ def test_it_costs_the_same_with_many_workers(
     assert many <= few + 4, "what is done more than before is to see when the bell was rung last"
 
 
+def forgets_a_claim(store: Store, worker: WorkerName) -> Callable[[], object]:
+    submit(store, "x")
+    store.claim(worker, PLENTY)
+    return lambda: store.reconcile(worker, [])
+
+
+def begins_a_new_life(store: Store, worker: WorkerName) -> Callable[[], object]:
+    submit(store, "x")
+    store.claim(worker, PLENTY)
+    return lambda: registered(store, worker.worker, life="2")
+
+
+def retries_what_has_failed(store: Store, worker: WorkerName) -> Callable[[], object]:
+    submit(store, "x")
+    [claim] = store.claim(worker, PLENTY).claims
+    store.settle([fail(claim)])
+    return lambda: list(store.retry([claim.task_id]))
+
+
+def submits(store: Store, worker: WorkerName) -> Callable[[], object]:
+    return lambda: submit(store, "x")
+
+
+def fails_alone(store: Store, worker: WorkerName) -> Callable[[], object]:
+    bad = registered(store, "w1")
+    submit(store, "done", "x")
+    store.settle([finish(claim) for claim in store.claim(worker, room(1)).claims])
+    [claim] = store.claim(bad, PLENTY).claims
+    store.settle([fail(claim)])
+    return lambda: store.settle([Suspect("", 0, bad.worker, bad.node, "reason", 5.0, (claim.task_id,))])
+
+
+def is_mended(store: Store, worker: WorkerName) -> Callable[[], object]:
+    fails_alone(store, worker)()
+    return lambda: store.release(["w1"])
+
+
+RINGERS = [
+    gives_a_task_back, retries_tasks_that_no_node_can_start, doubts_its_node, forgets_a_claim, begins_a_new_life,
+    retries_what_has_failed, submits, fails_alone, is_mended,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("action", RINGERS)
+def test_whatever_lets_a_task_be_claimed_rings_the_bell(
+    store: Store, client: redis.Redis, action: Callable[[Store, WorkerName], Callable[[], object]]
+) -> None:
+    """Who waits for work has no timer."""
+    do = action(store, crowd(store, 3))
+    assert calls(client, do).get("publish", 0) >= 1
+
+
+def test_who_takes_tasks_from_the_dead_rings_the_bell(store: Store, client: redis.Redis) -> None:
+    worker = crowd(store, 3)
+    submit(store, "x")
+    store.claim(worker, PLENTY)
+    store.reap()
+    client.zadd(prefix("test") + "leases", {worker.worker: 1})
+    assert calls(client, store.reap)["publish"] == 1
+
+
 def test_where_workers_are_many_not_every_returned_task_wakes_them_all(store: Store, client: redis.Redis) -> None:
     """A thousand that are idle would each ask, for each task. They ask with their heartbeats: one of them very soon."""
     worker = crowd(store, MANY)

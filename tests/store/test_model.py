@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from distcomp.errors import LeaseLost
 from distcomp.model import Claim, JobContext, NodeRoom, State, TaskSpec
-from distcomp.store.keys import declared, prefix
+from distcomp.store.keys import KEYS, declared, prefix
 from distcomp.store.reading import Reading
 from distcomp.store.settlements import AnySettlement
 from distcomp.store.store import Proof, Store, StoreLimits, WorkerName
@@ -157,6 +157,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.store.renew(self.lives[name], facts(self.lives[name]))
         with pytest.raises(LeaseLost):
             self.store.claim(self.lives[name], NodeRoom(1, 1, 1, 1, 1))
+        self._nothing_is_left_of(name)
         self.join(name)
 
     @rule(name=a_name)
@@ -170,6 +171,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.store.leave(self.lives[name]) == ("busy" if holds else "ok")
         if not holds:
             assert self.store.leave(self.lives[name]) == "lease_lost"
+            self._nothing_is_left_of(name)
             self.join(name)
 
     @rule(name=a_name)
@@ -246,6 +248,17 @@ class StoreMachine(RuleBasedStateMachine):
             claimed += [claim.spec.command for claim in claims]
         assert Counter(claimed) == Counter(todo)
         self.store.close()
+
+    def _nothing_is_left_of(self, name: str) -> None:
+        """Of a worker that is gone, and may never come back."""
+        for key in (key for key in KEYS if key.lifetime in ("as workers", "until told")):
+            whole = prefix("test") + key.name
+            if key.is_family:
+                assert not self.client.exists(f"{whole}:{name}"), key.name
+            elif key.type == "zset":
+                assert self.client.zscore(whole, name) is None, key.name
+            else:
+                assert not self.client.hexists(whole, name), key.name
 
     def _members(self, key: str | bytes) -> list[bytes]:
         members: list[bytes] = self.client.zrange(key, 0, -1)  # type: ignore[assignment]

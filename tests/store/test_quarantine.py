@@ -77,6 +77,45 @@ def test_what_failed_where_nothing_has_succeeded_yet_is_tried_on_another_node(st
     assert Reading(store).counts()[State.FAILED] == 1
 
 
+def test_a_task_is_doubted_once_whatever_nodes_there_are(store: Store) -> None:
+    first, second = registered(store, "first"), registered(store, "second")
+    submit(store, "x")
+    assert store.settle([doubt(claim) for claim in store.claim(first, PLENTY).claims]) == ["ok"]
+    [again] = store.claim(second, PLENTY).claims
+    succeeds(store, first)
+    assert store.settle([doubt(again)]) == ["nowhere"]
+
+
+def test_what_failed_for_good_on_another_node_stays_failed(store: Store) -> None:
+    bad, good = registered(store, "bad"), registered(store, "w1")
+    submit(store, "x")
+    store.settle([retry_later(claim) for claim in store.claim(bad, PLENTY).claims])
+    store.settle([fail(claim) for claim in store.claim(good, PLENTY).claims])
+    succeeds(store, good)
+    assert store.settle([suspect(bad, "x")]) == ["ok"]
+    assert Reading(store).counts()[State.FAILED] == 1
+
+
+def test_a_node_in_quarantine_is_no_other_node(store: Store) -> None:
+    """What failed on the only one that works comes back to it."""
+    good, bad = registered(store, "good"), registered(store, "bad")
+    succeeds(store, good)
+    assert store.settle([suspect(bad)]) == ["ok"]
+    submit(store, "x")
+    store.settle([retry_later(claim) for claim in store.claim(good, PLENTY).claims])
+    assert commands(store.claim(good, PLENTY).claims) == ["x"]
+
+
+def test_a_task_that_its_user_retries_may_be_doubted_anew(store: Store) -> None:
+    new, _ = registered(store, "new"), registered(store, "other")
+    submit(store, "x")
+    for _ in range(2):
+        [claim] = store.claim(new, PLENTY).claims
+        assert store.settle([doubt(claim)]) == ["ok"]
+        list(store.cancel([claim.task_id]))
+        list(store.retry([claim.task_id]))
+
+
 def test_a_task_is_not_doubted_where_no_other_node_may_do_better(store: Store) -> None:
     alone = registered(store, "alone")
     submit(store, *"abcd")
