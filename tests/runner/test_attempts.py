@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from distcomp.runner.attempt import NodeRefused
 from distcomp.runner.limits import RunnerLimits
 from tests.runner.conftest import MakeDriver
 from tests.runner.driving import Driver, is_running
+from tests.support.waiting import Patience
 
 
 def test_a_command_that_ends_well_is_finished(driver: Driver) -> None:
@@ -261,6 +264,62 @@ def test_a_node_without_descriptors_refuses_rather_than_fails_the_task(driver: D
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     assert driver.run("true").cause is Cause.FINISHED
+
+
+def test_attempts_that_cannot_start_keep_no_files(driver: Driver) -> None:
+    for _ in range(5):
+        assert driver.run("true", cwd="/not/there").exit_code == 126
+
+    assert len(list((driver.folder / "running").iterdir())) == 2
+
+
+class SlowFence:
+    """Keeps the start of an attempt from being known until its process has ended."""
+
+    event = -1
+
+    def add_thread(self, thread_id: int) -> None: ...
+
+    def take_in(self, pid: int) -> None:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        select.select([], [], [], 0.1)
+
+    def used_bytes(self) -> int:
+        return 0
+
+    def set_limit(self, limit_bytes: int) -> None: ...
+
+    def is_stalled(self) -> bool:
+        return False
+
+    def note_event(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_an_end_that_is_seen_before_its_start_is_heard_of_is_not_missed(tmp_path: Path) -> None:
+    """The child's end has woken the loop already: nothing else would."""
+    driver = Driver(tmp_path, RunnerLimits(), fence=SlowFence())
+    attempt = driver.runner.start(driver.claim("true"))
+    patience = Patience(30)
+    while not (ended := driver.runner.collect()):
+        assert not patience.is_over(), "nothing has woken the loop"
+        driver.wakeup.wait(10)
+        assert driver.wakeup.was_woken
+    driver.close()
+
+    assert [one.attempt for one in ended] == [attempt]
+
+
+def test_a_dead_child_that_is_not_ours_hides_no_end(make_driver: MakeDriver) -> None:
+    """Its own thread may let it wait for long. The kernel names the children of older threads first."""
+    with ThreadPoolExecutor(1) as older:
+        not_ours = older.submit(subprocess.Popen, ["true"]).result()
+        driver = make_driver()
+        os.waitid(os.P_PID, not_ours.pid, os.WEXITED | os.WNOWAIT)
+        attempt = driver.start("sleep 0.1")
+        driver.until(lambda: attempt in driver.ended, "its end is seen", patience_s=10)
+        assert older.submit(not_ours.wait).result() == 0
 
 
 def test_what_other_threads_start_is_theirs_to_wait_for(driver: Driver) -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from distcomp.model import Cause, JobContext
+from distcomp.runner.trees import read_process, send
 from tests.runner.conftest import MakeDriver
 from tests.runner.driving import Driver, is_running, number_in
+from tests.support.needs import needs_root
+from tests.support.waiting import wait_until
 
+NOBODY = 65534
+_CAPABILITY_VERSION_3, _CAP_KILL = 0x20080522, 5
 IGNORES_TERM = "trap '' TERM; touch ready; while :; do sleep 0.01; done"
 
 # A daemon as in the textbook: fork, a session of its own, fork again.
@@ -63,6 +72,83 @@ def test_a_daemon_that_may_be_anothers_lives_until_that_one_ends(driver: Driver)
     (driver.cwd / "go").touch()
     driver.outcome(other)
     assert not is_running(_pid(driver))
+
+
+def test_a_daemon_with_its_tasks_mark_does_not_wait_for_other_tasks(driver: Driver) -> None:
+    other = driver.start("sleep 1000")
+    driver.run(f"{_daemon(driver)}; until [ -e pid ]; do sleep 0.01; done")
+
+    assert not is_running(_pid(driver))
+    assert driver.runner.running() == [other]
+
+
+def test_a_daemon_with_the_mark_of_another_worker_lives_as_long_as_its_task(driver: Driver) -> None:
+    """A task may run a worker of another project, whose attempts come to us when that one is killed."""
+    attempt = driver.start(
+        f"DISTCOMP_WORKER=another DISTCOMP_TASK_ID=its {_daemon(driver)}; until [ -e go ]; do sleep 0.01; done"
+    )
+    _find_orphan(driver)
+    driver.runner.look()
+    assert is_running(_pid(driver))
+
+    (driver.cwd / "go").touch()
+    driver.outcome(attempt)
+    assert not is_running(_pid(driver))
+
+
+def test_what_comes_late_from_an_attempt_that_is_over_is_killed(driver: Driver) -> None:
+    """Its parent may have been in the midst of starting it when both were to be killed."""
+    attempt = driver.start("sleep 1000")
+    late = _orphan_of_an_attempt_that_is_over(driver)
+    driver.until(lambda: not is_running(late), "it is killed")
+    assert driver.runner.running() == [attempt]
+
+
+def test_a_kill_reaches_a_daemon_at_once(driver: Driver) -> None:
+    """Not only when the first process is seen to be dead: it holds memory that is needed."""
+    attempt = driver.start(_daemon(driver, parent_stays=True))
+    _find_orphan(driver)
+    driver.runner.kill(attempt, Cause.EVICTED, "memory", grace=False)
+    wait_until(lambda: not is_running(_pid(driver)), "the daemon is dead, with no turn of the loop")
+
+
+@needs_root
+def test_what_the_worker_may_not_kill_does_not_hold_up_its_task(driver: Driver) -> None:
+    """As what `sudo` has started: it lives on, but the task is over."""
+    of_nobody = f"setpriv --reuid={NOBODY} --clear-groups sh -c 'echo $$ >&3; exec sleep 1000'"
+    attempt = driver.start(f"(exec 3>pid; setsid {of_nobody} &); until [ -e go ]; do sleep 0.01; done")
+    _find_orphan(driver)
+    (driver.cwd / "go").touch()
+    with without_the_right_to_kill_others():
+        assert driver.outcome(attempt).cause is Cause.FINISHED
+    assert is_running(_pid(driver))
+    os.kill(_pid(driver), signal.SIGKILL)
+    driver.until(lambda: driver.run("true") and not Path(f"/proc/{_pid(driver)}").exists(), "it is reaped all the same")
+
+
+@needs_root
+def test_what_comes_late_and_is_not_the_workers_to_kill_is_let_be(driver: Driver) -> None:
+    driver.start("sleep 1000")
+    late = _orphan_of_an_attempt_that_is_over(driver, "setpriv", f"--reuid={NOBODY}", "--clear-groups")
+    with without_the_right_to_kill_others():
+        driver.runner.look()
+    driver.runner.look()
+    assert is_running(late), "it is not tried again and again"
+    os.kill(late, signal.SIGKILL)
+    driver.until(lambda: driver.run("true") and not Path(f"/proc/{late}").exists(), "it is reaped all the same")
+
+
+def test_a_number_that_another_process_has_by_now_is_not_signalled() -> None:
+    process = subprocess.Popen(["sleep", "1000"])
+    row = read_process(process.pid)
+    assert row is not None
+    try:
+        assert send(process.pid, row.start_ticks - 1, signal.SIGKILL)
+        assert send(process.pid, row.start_ticks, signal.SIGTERM)
+        assert process.wait() == -signal.SIGTERM
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_kernel_that_does_not_list_children_costs_time_only(driver: Driver) -> None:
@@ -169,6 +255,40 @@ def test_an_attempt_can_be_killed_before_it_has_a_process(driver: Driver) -> Non
     assert driver.outcome(attempt).cause is Cause.CANCELLED
 
 
+def test_of_kills_before_it_has_a_process_the_first_cause_and_the_hardest_way_count(driver: Driver) -> None:
+    attempt = driver.runner.start(driver.claim("sleep 1000"))
+    driver.runner.kill(attempt, Cause.CANCELLED, "cancelled by the user")
+    driver.runner.kill(attempt, Cause.DRAINED, "worker stops", grace=False)
+    driver.runner.kill(attempt, Cause.TIMEOUT, "late")
+    outcome = driver.outcome(attempt)
+
+    assert (outcome.cause, outcome.signal) == (Cause.CANCELLED, signal.SIGKILL)
+
+
+def test_being_told_again_to_end_gives_no_more_time(make_driver: MakeDriver) -> None:
+    driver = make_driver(kill_grace_s=0.4)
+    attempt = driver.start("trap 'echo told' TERM; touch ready; while :; do sleep 0.01; done")
+    driver.until(lambda: (driver.cwd / "ready").exists(), "its trap is set")
+
+    def is_over() -> bool:
+        driver.runner.kill(attempt, Cause.CANCELLED, "cancelled by the user")
+        return attempt in driver.ended
+
+    driver.until(is_over, "it is killed after the first grace", patience_s=20)
+    assert driver.output(driver.ended[attempt]) == b"told\n"
+
+
+def test_a_number_that_another_attempt_has_by_now_kills_nobody(driver: Driver) -> None:
+    over = driver.start("true")
+    driver.outcome(over)
+    other = driver.start("until [ -e go ]; do sleep 0.01; done")
+    over.pid = other.pid
+    driver.runner.kill(over, Cause.CANCELLED, "late", grace=False)
+    (driver.cwd / "go").touch()
+
+    assert driver.outcome(other).cause is Cause.FINISHED
+
+
 def test_a_kill_of_an_attempt_that_is_over_kills_nobody(driver: Driver) -> None:
     attempt = driver.start("true")
     driver.outcome(attempt)
@@ -204,6 +324,38 @@ def _in_directory(folder: Path) -> list[str]:
 def _daemon(driver: Driver, *, parent_stays: bool = False) -> str:
     (driver.cwd / "daemon.py").write_text(DAEMON.format(parent_stays=parent_stays))
     return f"{sys.executable} daemon.py"
+
+
+def _find_orphan(driver: Driver) -> None:
+    """Wait until the process whose number is in `pid` has lost its parent, and let the runner find it."""
+
+    def is_orphan() -> bool:
+        pid = number_in(driver.cwd / "pid")
+        row = read_process(pid) if pid else None
+        return row is not None and row.parent == os.getpid()
+
+    driver.until(is_orphan, "it is an orphan")
+    driver.runner.look()
+
+
+def _orphan_of_an_attempt_that_is_over(driver: Driver, *prefix: str) -> int:
+    mark = {"DISTCOMP_WORKER": driver.worker, "DISTCOMP_TASK_ID": "0" * 16, "DISTCOMP_ATTEMPT": "1"}
+    command = [*prefix, "/bin/sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!"]
+    return int(subprocess.run(command, capture_output=True, check=True, env=mark, text=True).stdout)
+
+
+@contextmanager
+def without_the_right_to_kill_others() -> Iterator[None]:
+    """Take CAP_KILL from this thread for a while; it may do the rest of what root may."""
+    libc, header = ctypes.CDLL(None, use_errno=True), (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    whole, reduced = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, whole) == 0
+    reduced[:] = [whole[0] & ~(1 << _CAP_KILL), *whole[1:]]
+    assert libc.capset(header, reduced) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(header, whole) == 0
 
 
 def _pid(driver: Driver) -> int:

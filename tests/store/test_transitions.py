@@ -12,12 +12,12 @@ import redis
 from msgspec.structs import replace
 
 from distcomp.errors import Ambiguous, LeaseLost, NotFound, StoreRefused
-from distcomp.model import Cause, Claim, JobContext, NodeRoom, State, TaskSpec, Use
+from distcomp.model import Claim, JobContext, NodeRoom, State, TaskSpec, Use
 from distcomp.packing import starvation
 from distcomp.store.keys import prefix
 from distcomp.store.reading import Reading
 from distcomp.store.scripts import script_names
-from distcomp.store.settlements import AnySettlement, GiveBack
+from distcomp.store.settlements import AnySettlement
 from distcomp.store.store import Proof, Store, WorkerLeaseLost
 from tests.support.values import (
     PLENTY,
@@ -29,6 +29,7 @@ from tests.support.values import (
     give_back,
     id_of,
     identify,
+    only_claim,
     registered,
     retry_later,
     room,
@@ -36,11 +37,6 @@ from tests.support.values import (
 )
 
 GIB = 1 << 30
-
-
-def only_claim(store: Store, name: str = "w1") -> Claim:
-    [claim] = store.claim(registered(store, name), PLENTY).claims
-    return claim
 
 
 # Claiming
@@ -196,86 +192,6 @@ def test_settlements_are_answered_in_their_own_order(store: Store, reading: Read
     assert states == {"a": "finished", "b": "todo", "c": "failed", "d": "todo", "e": "running"}
 
 
-# Failing, retrying
-
-
-def test_a_retry_waits_for_its_delay(store: Store, reading: Reading) -> None:
-    submit(store, "t")
-    claim = only_claim(store)
-    store.settle([retry_later(claim, delay_s=60)])
-    claimed = store.claim(a_worker(), PLENTY)
-    assert claimed.claims == []
-    assert claimed.next_due_s is not None
-    assert 50 < claimed.next_due_s <= 60
-    assert reading.task(claim.task_id).is_delayed
-
-
-def test_a_retry_comes_with_what_happened_before(store: Store, reading: Reading) -> None:
-    submit(store, "t")
-    claim = only_claim(store)
-    store.settle([retry_later(claim)])
-    again = only_claim(store)
-    assert (again.attempt, again.failures) == (2, 1)
-    store.settle([give_back(again, need_bytes=5 * GIB)])
-    third = only_claim(store)
-    assert (third.attempt, third.failures, third.need_bytes) == (3, 1, 5 * GIB)
-    assert [past.cause for past in reading.past(claim.task_id)] == [Cause.EXIT, Cause.EVICTED]
-
-
-def test_a_retried_task_goes_to_another_node_where_there_is_one(store: Store) -> None:
-    """By the node's exact name; after a while where it failed, too, should the other have no room."""
-    first, second = registered(store, "w1"), registered(store, "w2")
-    submit(store, "a")
-    store.settle([retry_later(store.claim(first, PLENTY).claims[0])])
-    again = store.claim(first, PLENTY)
-    assert again.claims == []
-    assert again.next_due_s is not None
-    assert 0 < again.next_due_s <= 30
-    assert [claim.failures for claim in store.claim(second, PLENTY).claims] == [1]
-
-
-def test_a_retried_task_comes_back_to_the_only_node(store: Store) -> None:
-    """A second worker on the same node is no other node."""
-    first = registered(store, "w1", node="n")
-    registered(store, "w2", node="n")
-    submit(store, "a")
-    store.settle([retry_later(store.claim(first, PLENTY).claims[0])])
-    assert [claim.failures for claim in store.claim(first, PLENTY).claims] == [1]
-
-
-def test_a_task_kept_away_from_a_node_goes_to_another_one(store: Store) -> None:
-    submit(store, "t")
-    claim = only_claim(store, "w1")
-    other = registered(store, "w2")
-    assert store.settle([retry_later(claim, away="node-w1")]) == ["ok"]
-    assert store.claim(a_worker("w1"), PLENTY).claims == []
-    assert len(store.claim(other, PLENTY).claims) == 1
-
-
-def test_a_task_kept_away_from_the_only_node_is_not_delayed_for_ever(store: Store, reading: Reading) -> None:
-    submit(store, "t")
-    claim = only_claim(store, "w1")
-    assert store.settle([retry_later(claim, away="node-w1")]) == ["nowhere"]
-    assert reading.task(claim.task_id).state is State.RUNNING, "nothing was written"
-    assert store.settle([fail(claim)]) == ["ok"]
-
-
-def test_a_claim_that_was_never_started_counts_as_no_attempt(store: Store) -> None:
-    submit(store, "t")
-    claim = only_claim(store)
-    store.settle([GiveBack(claim.task_id, claim.token, Cause.DRAINED)])
-    assert only_claim(store).attempt == 1
-
-
-def test_a_returned_task_needs_room_for_what_it_had_reached(store: Store) -> None:
-    submit(store, "t")
-    claim = only_claim(store)
-    store.settle([give_back(claim, need_bytes=3 * GIB)])
-    worker = registered(store)
-    assert store.claim(worker, room(1, memory_bytes=2 * GIB)).claims == []
-    assert len(store.claim(worker, room(1, memory_bytes=3 * GIB)).claims) == 1
-
-
 # Workers
 
 
@@ -380,16 +296,17 @@ def test_reports_count_though_the_workers_own_lease_is_over(store: Store) -> Non
     assert lost.value.words == ["ok"]
 
 
-def test_a_task_lost_with_three_nodes_is_poison(store: Store, reading: Reading) -> None:
-    submit(store, "t")
-    for name in ("w1", "w2", "w3"):
-        claim = only_claim(store, name)
-        registered(store, name, life="2")
-    record = reading.task(claim.task_id)
-    assert record.state is State.FAILED
-    assert record.outcome is not None
-    assert record.outcome.reason == "lost with its node on 3 nodes: node-w1, node-w2, node-w3"
-    assert record.outcome.attempt == 3
+def test_a_dead_worker_loses_all_its_tasks_however_many_they_are(
+    store: Store, client: redis.Redis, reading: Reading
+) -> None:
+    """In several calls: none may hold the server up."""
+    submit(store, *(f"{number}" for number in range(1200)))
+    store.claim(registered(store), room(1200))
+    store.reap()
+    client.zadd(prefix("test") + "leases", {"w1": 1})
+    assert [store.reap() for _ in range(4)] == [500, 500, 200, 0]
+    assert reading.counts()[State.TODO] == 1200
+    assert reading.workers() == []
 
 
 def test_what_the_store_forgot_that_it_was_told_goes_back(store: Store, client: redis.Redis, reading: Reading) -> None:
@@ -411,18 +328,6 @@ def test_what_the_store_forgot_that_it_gave_is_to_be_killed(store: Store) -> Non
     again = only_claim(store)
     old, new = Proof(claim.task_id, claim.token), Proof(again.task_id, again.token)
     assert store.reconcile(a_worker(), [old, new]) == (0, [old])
-
-
-def test_a_retry_after_a_cancel_is_another_attempt_with_another_number(store: Store, reading: Reading) -> None:
-    submit(store, "t")
-    first = only_claim(store)
-    list(store.cancel([first.task_id]))
-    list(store.retry([first.task_id]))
-    second = only_claim(store)
-    assert (second.attempt, second.token != first.token) == (2, True)
-    store.settle([fail(second)])
-    list(store.retry([first.task_id]))
-    assert only_claim(store).attempt == 3
 
 
 def test_a_class_that_was_emptied_does_not_begin_as_starving(store: Store, client: redis.Redis) -> None:

@@ -44,6 +44,12 @@ def registered(store: Store, name: str = "w1", life: str = "1", node: str | None
     return worker
 
 
+def only_claim(store: Store, name: str = "w1") -> Claim:
+    """The one task that there is for a worker, which has registered."""
+    [claim] = store.claim(registered(store, name), PLENTY).claims
+    return claim
+
+
 def submit(store: Store, *specs: TaskSpec | str, job: int | None = None) -> int:
     """Submit tasks; the job's number."""
     number = job or store.open_job(JobContext("/"))

@@ -388,9 +388,9 @@ class Runner:
         self._strays.look(self._roots, (*self._ending, *self._starting.values()))
 
     def _kill_ownerless(self) -> None:
-        for pid in self._strays.of_nobody():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        if nobodys := self._strays.of_nobody():
+            for not_ours in signal_tree(None, nobodys, signal.SIGKILL):
+                self._strays.spare(not_ours)
 
     # Looks
 
