@@ -133,6 +133,7 @@ def test_what_comes_late_and_is_not_the_workers_to_kill_is_let_be(driver: Driver
     with without_the_right_to_kill_others():
         driver.runner.look()
     driver.runner.look()
+    driver.run("true")
     assert is_running(late), "it is not tried again and again"
     os.kill(late, signal.SIGKILL)
     driver.until(lambda: driver.run("true") and not Path(f"/proc/{late}").exists(), "it is reaped all the same")
