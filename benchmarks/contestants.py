@@ -70,7 +70,7 @@ def distcomp(batch: Batch, settings: str = "", at_once: int = AT_ONCE) -> Run:
                 notes = {str(cause): number for cause, number in client.status().attempts.items()}
         finally:
             _distcomp(node, folder, "server", "stop")
-        return Run("distcomp", batch, wall_s, watch, _wrong(batch, printed), {**notes, "exit": ended.returncode})
+        return Run("distcomp", batch, wall_s, watch, wrong(batch, printed), {**notes, "exit": ended.returncode})
 
 
 def _distcomp(node: Node, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -91,8 +91,8 @@ def parallel(batch: Batch, free_fraction: float) -> Run:
                 node.command(words, sees_meminfo=True), input=lines, text=True, capture_output=True, check=False
             )
             wall_s = time.monotonic() - before_s
-        wrong = _wrong(batch, ended.stdout.splitlines())
-        return Run(f"parallel --memfree {free_fraction:.1%}", batch, wall_s, watch, wrong, {"exit": ended.returncode})
+        missing = wrong(batch, ended.stdout.splitlines())
+        return Run(f"parallel --memfree {free_fraction:.1%}", batch, wall_s, watch, missing, {"exit": ended.returncode})
 
 
 def xargs(batch: Batch, at_once: int) -> Run:
@@ -115,10 +115,10 @@ def xargs(batch: Batch, at_once: int) -> Run:
                 left = failed.read_text().splitlines() if failed.exists() else []
                 failed.unlink(missing_ok=True)
             wall_s = time.monotonic() - before_s
-        return Run(f"xargs -P{at_once}", batch, wall_s, watch, _wrong(batch, printed.splitlines()), {"rounds": rounds})
+        return Run(f"xargs -P{at_once}", batch, wall_s, watch, wrong(batch, printed.splitlines()), {"rounds": rounds})
 
 
-def _wrong(batch: Batch, printed: list[str]) -> int:
+def wrong(batch: Batch, printed: list[str]) -> int:
     """How many answers are missing or not what they must be."""
     missing = [json.loads(line) for line in batch.expected_lines()]
     for line in printed:

@@ -21,6 +21,8 @@ CHILDREN = 3
 READERS = 4
 _MADV_POPULATE_WRITE = 23
 _PIECE_BYTES = 2**21
+PROGRESS = "MEMORYLOAD_PROGRESS"
+"""The variable that names a file for the number of steps that are done: four bytes, the lowest first."""
 SHAPES = ("flat", "ramp", "jump", "saw", "forked", "shared", "cache", "mmap")
 _PATTERN = bytes(range(251)) * 64
 """One byte a page; 251 is prime, so no two neighbouring blocks of pages are alike."""
@@ -125,15 +127,21 @@ def sparse_file(size_bytes: int) -> int:
 
 
 class Steps:
-    """Lets each step last its time."""
+    """Lets each step last its time, and tells how many there were to whoever wants to know."""
 
     def __init__(self) -> None:
         self._began_s = time.monotonic()
+        self._done = 0
+        name = os.environ.get(PROGRESS)
+        self._progress_fd = os.open(name, os.O_WRONLY) if name else -1
 
     def end(self) -> None:
         """Wait for the end of the step."""
         time.sleep(max(0.0, self._began_s + STEP_S - time.monotonic()))
         self._began_s = time.monotonic()
+        self._done += 1
+        if self._progress_fd >= 0:
+            os.pwrite(self._progress_fd, self._done.to_bytes(4, "little"), 0)
 
 
 def follow(pages: Pages, curve: list[int]) -> int:
