@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from distcomp.model import OutputPlace
+from distcomp.nodes.aboard.places import LOCK_NAME
 from distcomp.nodes.bundle import Bundle, pack
+from distcomp.nodes.call import call
 from distcomp.nodes.collecting import Collecting
 from distcomp.nodes.fetching import fetch_output
 from distcomp.nodes.hosts import Host
@@ -18,6 +21,7 @@ from distcomp.nodes.installing import Bundles, install, look
 from distcomp.nodes.plan import Plan, Wishes
 from distcomp.nodes.sending import Cargo, load, send
 from distcomp.nodes.ssh import HostTrouble, Ssh
+from distcomp.worker.node import node_lock
 
 NODE = Host("node1")
 # Its last word is the command line for the login shell there.
@@ -75,6 +79,36 @@ class TestInstalling:
         with pytest.raises(HostTrouble, match="distcomp does not run there: ModuleNotFoundError"):
             install(ssh, NODE, look(ssh, NODE, plan), Bundles(lambda: foreign, lambda _: foreign))
         assert self.programs(plan) == []
+
+
+class TestStarting:
+    def test_a_node_that_has_a_worker_keeps_it(self, ssh: Ssh, plan: Plan, there: Path, tmp_path: Path) -> None:
+        """As one whose `run` was killed: the next one goes on with it. What is noted of it stays."""
+        (there / f".distcomp/nodes/{NODE.name}").mkdir(parents=True)
+        (there / f"draining-{os.getpid()}").touch()
+        (tmp_path / "program").touch()
+        ask = plan.ask(NODE.name, program=str(tmp_path / "program"), options=[], patience_s=20)
+        with node_lock(there / f".distcomp/nodes/{NODE.name}/{LOCK_NAME}", wait=False):
+            answer = call(ssh, NODE, ("places", "start"), ask)
+        assert answer == {"started": False, "pid": os.getpid()}
+        assert (there / f"draining-{os.getpid()}").exists()
+        assert not (there / "program").exists()
+
+    def test_a_worker_that_ends_at_once_is_told_with_its_last_words(
+        self, ssh: Ssh, plan: Plan, there: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "program").write_text("raise SystemExit('no store')")
+        ask = plan.ask(NODE.name, program=str(tmp_path / "program"), options=[], patience_s=20)
+        with pytest.raises(HostTrouble, match=r"(?s)ended at once \(exit code 1\).*no store"):
+            call(ssh, NODE, ("places", "start"), ask)
+
+    def test_a_worker_that_does_not_come_to_work_is_killed(
+        self, ssh: Ssh, plan: Plan, there: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "program").write_text("import signal; signal.pause()")
+        ask = plan.ask(NODE.name, program=str(tmp_path / "program"), options=[], patience_s=0.1)
+        with pytest.raises(HostTrouble, match=r"did not start in 0.1 s; it was killed"):
+            call(ssh, NODE, ("places", "start"), ask)
 
 
 class TestSending:

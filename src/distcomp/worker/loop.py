@@ -328,9 +328,9 @@ class Worker:
         self._courier.ask(self._asked, is_idle=not self._backlog)
 
     def _starts_nothing(self) -> bool:
-        """Is the worker ending, waiting for its own attempts to be gone, or is its node in trouble?"""
+        """Is the worker ending, or its node in trouble? Between lives the courier brings nothing, whatever is asked."""
         is_refused = self._clock.monotonic_s() < self._refused_until_s
-        return self._stop is not Stop.NOT or self._is_between_lives or bool(self._outlook.trouble) or is_refused
+        return self._stop is not Stop.NOT or bool(self._outlook.trouble) or is_refused
 
     def _room(self, loads: list[packing.Load]) -> NodeRoom:
         return packing.room(self._use(), loads, self._outlook.limits)
