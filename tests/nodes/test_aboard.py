@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from distcomp.nodes.fetching import fetch_output
 from distcomp.nodes.hosts import Host
 from distcomp.nodes.installing import Bundles, install, look
 from distcomp.nodes.plan import Plan, Wishes
+from distcomp.nodes.readying import Readying
 from distcomp.nodes.sending import Cargo, load, send
 from distcomp.nodes.ssh import HostTrouble, Ssh
 from distcomp.worker.node import node_lock
@@ -109,6 +112,43 @@ class TestStarting:
         ask = plan.ask(NODE.name, program=str(tmp_path / "program"), options=[], patience_s=0.1)
         with pytest.raises(HostTrouble, match=r"did not start in 0.1 s; it was killed"):
             call(ssh, NODE, ("places", "start"), ask)
+
+
+class TestRunningCommands:
+    def outputs(self, ssh: Ssh, plan: Plan, command: str, timeout_s: float = 20) -> tuple[int, str]:
+        readying = Readying(ssh, plan, None)
+        (said,) = readying.outputs(NODE, readying.facts(NODE), [command], timeout_s)
+        return said
+
+    def test_an_exit_code_of_124_is_the_commands_own(self, ssh: Ssh, plan: Plan) -> None:
+        assert self.outputs(ssh, plan, "echo no; exit 124") == (124, "no\n")
+
+    def test_what_was_said_so_far_is_given_back(self, ssh: Ssh, plan: Plan) -> None:
+        assert self.outputs(ssh, plan, "echo began; sleep 1000", 0.3) == (
+            124, "began\nended, as it took longer than 0.3 s",
+        )  # fmt: skip
+
+    def test_a_child_that_left_its_session_and_holds_the_output_is_ended_too(self, ssh: Ssh, plan: Plan) -> None:
+        """It is nobody's child by then."""
+        script = (
+            "import os, time; os.fork() and os._exit(0); os.setsid(); print(os.getpid(), flush=True); time.sleep(99)"
+        )
+        code, said = self.outputs(ssh, plan, f"{sys.executable} -c '{script}'", 2)
+        pid, *last = said.splitlines()
+        assert (code, last) == (124, ["ended, as it took longer than 2 s"])
+        assert not Path("/proc", pid).exists()
+
+    def test_of_much_that_is_said_the_end_is_kept(self, ssh: Ssh, plan: Plan) -> None:
+        code, said = self.outputs(ssh, plan, "head -c 3000000 /dev/zero | tr '\\0' x; echo end")
+        assert (code, len(said), said[-5:]) == (0, 1 << 20, "xend\n")
+
+    def test_a_script_of_preparation_whose_exit_code_is_124_has_failed_by_itself(
+        self, ssh: Ssh, plan: Plan, there: Path
+    ) -> None:
+        plan = replace(plan, wishes=replace(plan.wishes, setup=b"echo no; exit 124"))
+        readying = Readying(ssh, plan, None)
+        with pytest.raises(HostTrouble, match=r"the set-up script failed \(exit code 124\):\n  no"):
+            readying.set_up(NODE, readying.facts(NODE))
 
 
 class TestSending:

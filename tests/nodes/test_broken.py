@@ -107,12 +107,14 @@ def test_ctrl_c_while_nodes_are_got_ready_ends_the_run_soon(user: User) -> None:
 
     wait_until(lambda: run not in user.home.processes(), "it ends")
     assert "interrupted: the same command goes on from here" in user.said()
+    wait_until(lambda: not any(node.processes("sleep 50") for node in user.nodes), "the script ends there, too")
 
 
 def test_ctrl_c_ends_what_is_asked_of_nodes(user: User) -> None:
-    """Soon, and without a word too many; also while others wait for their turn."""
+    """Soon, and without a word too many; also while others wait for their turn. Nothing of it goes on there."""
     user.write("distcomp.toml", "connections = 2\n")
-    command = ("distcomp", "-C", FOLDER, "nodes", "exec", "--hosts", "hosts.txt", "--", "sleep 30")
+    script = "setsid sleep 30 & sleep 30"
+    command = ("distcomp", "-C", FOLDER, "nodes", "exec", "--hosts", "hosts.txt", "--", script)
     # Who is started in the background ignores it otherwise.
     asking = user.home.start("env", "--default-signal=INT", *command, log=f"{FOLDER}/said")
     wait_until(lambda: sum(bool(node.processes("sleep 30")) for node in user.nodes) == 2, "two nodes are at it")
@@ -121,7 +123,20 @@ def test_ctrl_c_ends_what_is_asked_of_nodes(user: User) -> None:
 
     wait_until(lambda: asking not in user.home.processes(), "it ends", timeout_s=10)
     wait_until(lambda: not user.home.processes("ssh "), "nothing is left here", timeout_s=10)
+    wait_until(lambda: not any(node.processes("sleep 30") for node in user.nodes), "nothing is left there", timeout_s=5)
     assert user.said() == ""
+
+
+@pytest.mark.parametrize("signal", ["KILL", "HUP"])
+def test_what_is_asked_of_nodes_ends_there_when_nobody_waits_for_it_any_more(user: User, signal: str) -> None:
+    command = ("distcomp", "-C", FOLDER, "nodes", "check", "--hosts", "hosts.txt", "--need-command", "sleep 30")
+    # Whoever is started for good ignores it otherwise.
+    asking = user.home.start("env", "--default-signal=HUP", *command, log=f"{FOLDER}/said")
+    wait_until(lambda: all(node.processes("sleep 30") for node in user.nodes), "the nodes are at it")
+
+    user.home.kill(asking, signal)
+
+    wait_until(lambda: not any(node.processes("sleep 30") for node in user.nodes), "nothing is left there", timeout_s=5)
 
 
 def test_ctrl_c_ends_a_run_when_what_runs_has_ended(user: User) -> None:

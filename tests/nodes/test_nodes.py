@@ -111,10 +111,22 @@ def test_a_command_runs_on_all_nodes_and_equal_outputs_are_shown_once(user: User
 
 
 def test_a_command_that_takes_too_long_is_ended_there_with_all_that_it_started(user: User) -> None:
-    command = ("--hosts", "hosts.txt", "--timeout", "1s", "--", "echo began; sleep 1000 | cat")
+    """In a session of its own, too, and whatever holds what it prints to."""
+    command = ("--hosts", "hosts.txt", "--timeout", "1s", "--", "echo began; setsid sleep 1000 & sleep 1000 | cat")
     done = user.distcomp("nodes", "exec", *command, exit_code=1)
-    assert done.stdout == "node[1-3]: exit code 124\n  began\n  ended, as it took longer than 1 s\n"
+    assert done.stdout == (
+        "node[1-3]: exit code 124\n  began\n  ended, as it took longer than 1 s (--timeout gives it more)\n"
+    )
     assert [node.processes("sleep 1000") for node in user.nodes] == [{}, {}, {}]
+
+
+def test_what_a_command_leaves_on_purpose_stays(user: User) -> None:
+    """A daemon that holds nothing of the command's."""
+    user.distcomp("nodes", "exec", "--hosts", "hosts.txt", "--", "setsid sleep 1000 >/dev/null 2>&1 &")
+    left = [node.processes("sleep 1000") for node in user.nodes]
+    assert [len(found) for found in left] == [1, 1, 1]
+    for node, found in zip(user.nodes, left, strict=True):
+        node.kill(min(found))
 
 
 def test_the_log_of_a_worker_can_be_read_from_here(user: User) -> None:

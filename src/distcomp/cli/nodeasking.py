@@ -177,7 +177,7 @@ def exec_(
 ) -> None:
     """Run a command on all nodes, in the directory of the tasks: distcomp nodes exec -- df -h .
 
-    Equal outputs are shown once. Exit code 1 if it failed somewhere.
+    Equal outputs are shown once. Exit code 1 if it failed somewhere. Ctrl-C ends it there, too.
     """
     from distcomp.units import parse_duration
 
@@ -191,10 +191,8 @@ def exec_(
         raise BadInput([Fault("--timeout", 0, 0, str(error))], unchanged="Nothing was run.") from error
 
     def ask(readying: Readying, host: Host) -> tuple[int, str]:
-        question = {"cwd": readying.plan.wishes.cwd, "commands": [command], "timeout_s": limit_s}
-        answer = readying.call(host, readying.facts(host), "commands", question, timeout_s=limit_s + 30)
-        ((code, said),) = answer["answers"]
-        return int(code), str(said)
+        (answer,) = readying.outputs(host, readying.facts(host), [command], limit_s, "--timeout gives it more")
+        return answer
 
     _show_answers(_on_nodes(names, hosts, ask))
 

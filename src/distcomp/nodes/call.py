@@ -63,6 +63,7 @@ def call(
     python: str = "",
     payload: bytes | Iterable[bytes] = b"",
     timeout_s: float | None = 60,
+    holds: bool = False,
 ) -> dict[str, Any]:
     """Ask a node.
 
@@ -74,6 +75,7 @@ def call(
         python: program on the node; empty: one is looked for.
         payload: what the script reads from stdin after the question.
         timeout_s: for all of it; None: as long as the connection stands.
+        holds: as in `Ssh.run`.
 
     Raises:
         HostTrouble: it cannot be reached, has no Python, or says that it cannot do it.
@@ -83,7 +85,7 @@ def call(
     names = (scripts,) if isinstance(scripts, str) else scripts
     question = program(*names) + json.dumps(ask).encode() + b"\n"
     stdin = question + payload if isinstance(payload, bytes) else chain([question], payload)
-    answer = ssh.run(host, remote_command(python, sys.version_info[:2]), stdin, timeout_s)
+    answer = ssh.run(host, remote_command(python, sys.version_info[:2]), stdin, timeout_s, holds=holds)
     if answer.exit_code == NO_PYTHON:
         raise no_python(python)
     return read_answer(answer.stdout, answer.stderr, answer.exit_code)

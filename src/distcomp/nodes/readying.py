@@ -93,18 +93,40 @@ class Readying:
         bundle = self._bundles.fitting(facts)
         found = checks(facts, self.plan.needed_paths, clock_ahead_s=facts.now_s - middle_s, own_program=bundle.name)
         commands = self.plan.wishes.need_commands
-        for command, (code, said) in zip(commands, self._say(host, facts, commands), strict=True):
+        for command, (code, said) in zip(commands, self.outputs(host, facts, commands), strict=True):
             last = (said.strip().splitlines() or [""])[-1]
             why = f"`{command}` fails there (exit code {code}): {last}"
             found.append(Check(command, last if not code else f"exit code {code}", not code, why))
         return found
 
-    def _say(self, host: Host, facts: Facts, commands: Sequence[str]) -> list[tuple[int, str]]:
+    def outputs(
+        self, host: Host, facts: Facts, commands: Sequence[str], timeout_s: float = COMMAND_S, more_time: str = ""
+    ) -> list[tuple[int, str]]:
+        """Exit code and output of each command there. Each is ended when it takes longer, or we are interrupted.
+
+        Args:
+            host: which.
+            facts: of it.
+            commands: lines for its shell.
+            timeout_s: for each.
+            more_time: how the user gives them more, for those that were ended.
+
+        Raises:
+            HostTrouble: it cannot be asked.
+        """
         if not commands:
             return []
-        ask = {"cwd": self.plan.wishes.cwd, "commands": commands, "timeout_s": COMMAND_S}
-        answer = self.call(host, facts, "commands", ask, timeout_s=COMMAND_S * len(commands) + STEP_S)
-        return [(int(code), str(said)) for code, said in answer["answers"]]
+        ask = {"cwd": self.plan.wishes.cwd, "commands": commands, "timeout_s": timeout_s}
+        answer = self._run(host, facts, ask, timeout_s=timeout_s * len(commands) + STEP_S)
+        return [
+            (int(code), str(said) + (f" ({more_time})" if is_late and more_time else ""))
+            for code, said, is_late in answer["answers"]
+        ]
+
+    def _run(
+        self, host: Host, facts: Facts, ask: Mapping[str, object], *, payload: bytes = b"", timeout_s: float
+    ) -> dict[str, Any]:
+        return self.call(host, facts, "commands", ask, payload=payload, timeout_s=timeout_s, holds=True)
 
     def install(self, host: Host, facts: Facts, *, tidy: bool = False) -> Installed:
         """See that distcomp is there. HostTrouble: that is not possible. `tidy`: as `installing.install`."""
@@ -121,10 +143,15 @@ class Readying:
         if wishes.cargo:
             send(self.ssh, host, self.plan, wishes.cargo, facts.python)
         if wishes.setup:
-            name = hashlib.sha256(wishes.setup).hexdigest()[:12]
-            ask = {"cwd": wishes.cwd, "timeout_s": SETUP_S, "setup": {"name": name, "bytes": len(wishes.setup)}}
-            self.call(host, facts, "commands", ask, payload=wishes.setup, timeout_s=SETUP_S + STEP_S)
+            self.set_up(host, facts)
         return Ready(facts, program, sockets)
+
+    def set_up(self, host: Host, facts: Facts) -> None:
+        """Run the user's script of preparation there, if it has not been. HostTrouble: it fails."""
+        script, cwd = self.plan.wishes.setup, self.plan.wishes.cwd
+        setup = {"name": hashlib.sha256(script).hexdigest()[:12], "bytes": len(script)}
+        ask = {"cwd": cwd, "timeout_s": SETUP_S, "setup": setup}
+        self._run(host, facts, ask, payload=script, timeout_s=SETUP_S + STEP_S)
 
     def prepare(self, host: Host, facts: Facts) -> str:
         """Make the project's folder there, or make it anew; the folder for sockets."""
@@ -147,7 +174,7 @@ class Readying:
 
     def needed_outputs(self, host: Host, facts: Facts) -> list[tuple[int, str]]:
         """Exit code and output of each command on which the nodes are to agree. HostTrouble: it cannot be asked."""
-        return self._say(host, facts, self._agreement.commands) if self._agreement else []
+        return self.outputs(host, facts, self._agreement.commands) if self._agreement else []
 
     def agree(self, host: Host, outputs: Sequence[tuple[int, str]]) -> None:
         """Wait for the other nodes. HostTrouble: this one fails at what it must be able to do, or is unlike them."""
@@ -170,8 +197,9 @@ class Readying:
         *,
         payload: bytes = b"",
         timeout_s: float | None = STEP_S,
+        holds: bool = False,
     ) -> dict[str, Any]:
-        """Ask a node about this project. HostTrouble: as `call`."""
+        """Ask a node about this project. HostTrouble: as `call`. `holds`: as in `Ssh.run`."""
         question = self.plan.ask(host.name, **ask)
         return call(
             self.ssh,
@@ -181,4 +209,5 @@ class Readying:
             python=facts.python,
             payload=payload,
             timeout_s=timeout_s,
+            holds=holds,
         )

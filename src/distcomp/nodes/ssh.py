@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from distcomp.errors import BadSetting, DistcompError
 from distcomp.nodes.hosts import Host
@@ -101,7 +101,13 @@ class Ssh:
         return [*words, "--", host.address, *([remote] if remote else [])]
 
     def run(
-        self, host: Host, remote: str, stdin: bytes | Iterable[bytes] = b"", timeout_s: float | None = 60
+        self,
+        host: Host,
+        remote: str,
+        stdin: bytes | Iterable[bytes] = b"",
+        timeout_s: float | None = 60,
+        *,
+        holds: bool = False,
     ) -> Answer:
         """Run a command on a host and wait for its end.
 
@@ -110,6 +116,7 @@ class Ssh:
             remote: a line for the user's login shell there.
             stdin: what it reads. Pieces are made in a thread, as it takes them.
             timeout_s: for all of it; None: as long as the connection stands.
+            holds: keep its stdin open until it has ended, so that it sees when nobody waits for it any more.
 
         Raises:
             HostTrouble: it cannot be reached or does not let us in, or the time is over.
@@ -119,18 +126,19 @@ class Ssh:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         ) as process:
             self._calls[process] = host
+            feeder = _Feeder(process, stdin, holds=holds)
             if self._is_interrupted:
                 self.interrupt()
             try:
-                stdout, stderr, fed = _communicate(process, stdin, timeout_s, lambda: process not in self._calls)
+                answer = _communicate(process, feeder, timeout_s, lambda: process not in self._calls)
             finally:
                 self._calls.pop(process, None)
                 process.kill()
-        answer = Answer(process.returncode, stdout, stderr.decode(errors="replace").strip())
+                feeder.let_go()
         if answer.exit_code == SSH_FAILED:
             raise trouble_of(host, answer.stderr)
-        if fed.trouble is not None:
-            raise fed.trouble
+        if feeder.trouble is not None:
+            raise feeder.trouble
         return answer
 
     def abort(self, host: Host) -> None:
@@ -206,17 +214,27 @@ class Ssh:
 
 
 class _Feeder(threading.Thread):
-    """Writes pieces to a process. `trouble` is what making them failed with."""
+    """Writes pieces to a process's stdin. `trouble` is what making them failed with.
 
-    def __init__(self, pipe: IO[bytes], pieces: Iterable[bytes]) -> None:
+    Args:
+        process: whose. From now on its stdin is ours.
+        stdin: what it reads.
+        holds: leave it open at the end, until `let_go`.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes | Iterable[bytes], *, holds: bool) -> None:
         super().__init__(name="feed ssh", daemon=True)
-        self._pipe, self._pieces = pipe, pieces
+        assert process.stdin
+        self._pipe, process.stdin = process.stdin, None
+        self._pieces, self._holds = [stdin] if isinstance(stdin, bytes) else stdin, holds
+        self._is_let_go = threading.Event()
         self.trouble: HostTrouble | None = None
 
     def run(self) -> None:
         try:
             for piece in self._pieces:
                 self._pipe.write(piece)
+            self._pipe.flush()
         except HostTrouble as trouble:
             self.trouble = trouble
         except OSError as error:
@@ -224,19 +242,19 @@ class _Feeder(threading.Thread):
             if not isinstance(error, BrokenPipeError):
                 self.trouble = HostTrouble(f"{error.filename}: {error.strerror}")
         finally:
+            if self._holds and self.trouble is None:
+                self._is_let_go.wait()
             with suppress(OSError):
                 self._pipe.close()
 
+    def let_go(self) -> None:
+        """Have the process read the end of its stdin, after what it is still to be given."""
+        self._is_let_go.set()
+
 
 def _communicate(
-    process: subprocess.Popen[bytes],
-    stdin: bytes | Iterable[bytes],
-    timeout_s: float | None,
-    is_aborted: Callable[[], bool],
-) -> tuple[bytes, bytes, _Feeder]:
-    assert process.stdin
-    feeder = _Feeder(process.stdin, [stdin] if isinstance(stdin, bytes) else stdin)
-    process.stdin = None
+    process: subprocess.Popen[bytes], feeder: _Feeder, timeout_s: float | None, is_aborted: Callable[[], bool]
+) -> Answer:
     feeder.start()
     waited_s = 0.0
     while True:
@@ -250,8 +268,9 @@ def _communicate(
             if timeout_s is not None and waited_s >= timeout_s:
                 raise HostTrouble(f"no answer within {timeout_s:.0f} s") from None
         else:
+            feeder.let_go()
             feeder.join()
-            return stdout, stderr, feeder
+            return Answer(process.returncode, stdout, stderr.decode(errors="replace").strip())
 
 
 def _program(text: str) -> list[str]:
