@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -147,9 +148,79 @@ def test_this_machine_can_be_read() -> None:
     assert 2**26 < memory.available_bytes <= memory.total_bytes
 
 
+def test_a_tighter_limit_above_a_looser_one_counts(node: Node) -> None:
+    node.is_in("0::/a/b")
+    node.v2("a", limit=4, used=1)
+    node.v2("a/b", limit=6, used=1)
+
+    assert node.read() == (4, 3)
+
+
+def test_a_limit_beyond_the_machine_is_none(node: Node) -> None:
+    """Whatever is charged there: page cache in use is, and can be had all the same."""
+    node.is_in("0::/job")
+    node.v2("job", limit=16, used=10)
+
+    assert node.read() == (16, 12)
+
+
+def test_a_cgroup_that_is_removed_is_left_for_the_one_we_are_in_then(node: Node) -> None:
+    """What is open of it cannot be read any more, as a directory cannot."""
+    node.is_in("0::/old")
+    node.v2("old", limit=4)
+    (node.cgroups / "old/memory.current").unlink()
+    (node.cgroups / "old/memory.current").mkdir()
+    reader = node.reader()
+    node.is_in("0::/new")
+    node.v2("new", limit=3, used=1)
+
+    assert _gib(reader.read()) == (3, 2)
+    reader.close()
+    assert _open_below(node.cgroups) == []
+
+
+def test_a_cgroup_that_does_not_account_for_memory_is_none_and_stays_open_nowhere(node: Node) -> None:
+    node.is_in("0::/job")
+    node.v2("job", limit=4)
+    (node.cgroups / "job/memory.current").unlink()
+
+    assert node.read() == (16, 12)
+    assert _open_below(node.cgroups) == []
+
+
+def test_page_cache_that_the_kernel_does_not_tell_of_counts_as_used(node: Node) -> None:
+    node.is_in("0::/job")
+    node.v2("job", limit=8, used=6, cache=2)
+    (node.cgroups / "job/memory.stat").write_text("anon 1\n")
+
+    assert node.read() == (8, 2)
+
+
+def test_a_cgroup_for_something_else_is_none(node: Node) -> None:
+    node.is_in("3:cpu:/job")
+    node.v2("job", limit=4)
+
+    assert node.read() == (16, 12)
+
+
+def test_what_is_not_said_to_be_free_is_not(node: Node) -> None:
+    (node.proc / "meminfo").write_text(f"MemTotal: {16 * 2**20} kB\n")
+
+    assert node.read() == (16, 0)
+
+
 def _gib(memory: NodeMemory) -> tuple[float, float]:
     return memory.total_bytes / GIB, memory.available_bytes / GIB
 
 
 def _limit(gib: float | None) -> str:
     return "max\n" if gib is None else f"{int(gib * GIB)}\n"
+
+
+def _open_below(folder: Path) -> list[Path]:
+    """What this process has open there."""
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # as what lists them is over by now
+            found.append(link.readlink())
+    return [path for path in found if path.is_relative_to(folder)]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distcomp.model import NodeMemory
-from distcomp.packing import Load, NodeLimits, NodeUse, Tuning, Victim, fits, obstacle, relieve_pressure, room
+from distcomp.packing import Load, NodeLimits, NodeUse, Return, Tuning, Victim, fits, obstacle, relieve_pressure, room
 
 GIB = 1 << 30
 TUNING = Tuning(burst=4, react_s=0.1, trend_s=0.3)
@@ -37,6 +37,10 @@ def load(
 ) -> Load:
     used, known, need, held = (int(gib * GIB) for gib in (used_gib, known_gib, need_gib, held_gib_s))
     return Load(key, used, known, cores, is_new, need, held, is_dying)
+
+
+def keys(returns: list[Return]) -> list[int]:
+    return [returned.key for returned in returns]
 
 
 # Admission: memory
@@ -161,6 +165,21 @@ def test_cores_that_others_keep_busy_are_left_to_them() -> None:
     assert room(among_others, [load(1)], replace(LIMITS, node_cores=8)).attempts == 3
 
 
+def test_an_attempt_that_declares_cores_counts_for_them_while_it_does_not_use_them() -> None:
+    assert room(use(30), [load(1, cores=4)], LIMITS).attempts == 0
+
+
+def test_attempts_that_use_no_core_leave_no_room_without_end() -> None:
+    assert room(use(30, typical=0), [load(1)], LIMITS).attempts == TUNING.burst
+
+
+def test_a_node_with_more_than_it_should_have_takes_nothing() -> None:
+    """As after settings that grant less than before."""
+    many = [load(key, cores=3) for key in range(3)]
+    now = room(use(30), many, replace(LIMITS, max_attempts=1))
+    assert (now.attempts, now.cores) == (0, 0)
+
+
 def test_an_empty_node_starts_a_task_however_busy_its_cores_are() -> None:
     among_others = room(replace(use(30, busy=4), foreign_cores=4), [], LIMITS)
     assert (among_others.attempts, among_others.cores) == (1, 4)
@@ -202,6 +221,16 @@ def test_the_first_obstacle_is_named_with_numbers(
     assert not fits(node, loads, LIMITS, int(need_gib * GIB), cores)
 
 
+def test_what_may_start_has_no_obstacle() -> None:
+    assert obstacle(use(30), [load(1)], LIMITS, need_bytes=GIB, cores=1) == ""
+    assert obstacle(use(0.1), [], LIMITS, need_bytes=0) == "", "an empty node tries"
+
+
+def test_the_cores_named_are_those_that_there_are() -> None:
+    busy = replace(use(30, busy=8), foreign_cores=5)
+    assert obstacle(busy, [load(1, cores=3)], replace(LIMITS, node_cores=8), 0) == "8.0 of 8 cores are busy"
+
+
 def test_max_tasks_is_named_as_an_obstacle() -> None:
     limits = replace(LIMITS, max_attempts=2)
     assert obstacle(use(20), [load(1), load(2)], limits, 0) == "2 attempts run, and max_tasks is 2"
@@ -216,39 +245,58 @@ def test_nobody_goes_back_while_there_is_room() -> None:
 
 def test_the_newest_goes_back_and_no_more_than_it_takes() -> None:
     loads = [load(1, 10), load(2, 10), load(3, 3), load(4, 3)]
-    assert [returned.key for returned in relieve_pressure(use(0.5), loads, NEWEST)] == [4]
+    assert keys(relieve_pressure(use(0.5), loads, NEWEST)) == [4]
     growing = replace(use(0), growth_bytes=3 * GIB, since_s=0.1)
-    assert [returned.key for returned in relieve_pressure(growing, loads, NEWEST)] == [4, 3]
+    assert keys(relieve_pressure(growing, loads, NEWEST)) == [4, 3]
 
 
 def test_the_cheapest_has_held_least_memory_for_what_it_frees() -> None:
     loads = [load(1, 20), load(2, 5, held_gib_s=1), load(3, 5, held_gib_s=100), load(4, 5, held_gib_s=3), load(5, 0.1)]
-    assert [returned.key for returned in relieve_pressure(use(0.0), loads, LIMITS)] == [4]
+    assert keys(relieve_pressure(use(0.0), loads, LIMITS)) == [4]
 
 
 def test_the_older_half_is_spared_while_others_will_do() -> None:
     loads = [load(1, 20), load(2, 5), load(3, 5, held_gib_s=9)]
-    assert [returned.key for returned in relieve_pressure(use(0.0), loads, LIMITS)] == [3]
+    assert keys(relieve_pressure(use(0.0), loads, LIMITS)) == [3]
     everybody = replace(LIMITS, tuning=Tuning(older_fraction=0.0))
-    assert [returned.key for returned in relieve_pressure(use(0.0), loads, everybody)] == [2]
+    assert keys(relieve_pressure(use(0.0), loads, everybody)) == [2]
 
 
 def test_one_that_is_enough_goes_rather_than_several() -> None:
     loads = [load(1, 20), load(2, 9), load(3, 9), load(4, 0.2), load(5, 4, held_gib_s=50), load(6, 0.2)]
-    assert [returned.key for returned in relieve_pressure(use(0.0), loads, LIMITS)] == [5]
+    assert keys(relieve_pressure(use(0.0), loads, LIMITS)) == [5]
 
 
 def test_one_that_has_taken_next_to_nothing_stays() -> None:
     """To kill it would cost a start and bring no memory."""
     loads = [load(1, 20), load(2, 0), load(3, 0.5, held_gib_s=0.4), load(4, 0.001)]
-    assert [returned.key for returned in relieve_pressure(use(0.8), loads, LIMITS)] == [3]
+    assert keys(relieve_pressure(use(0.8), loads, LIMITS)) == [3]
+
+
+def test_what_an_attempt_has_held_counts_by_what_it_frees() -> None:
+    loads = [load(1, 8), load(2, 1), load(3, 8, held_gib_s=10), load(4, 2, held_gib_s=6)]
+    assert keys(relieve_pressure(use(0.5), loads, LIMITS)) == [3]
+
+
+def test_one_that_has_taken_nothing_goes_back_where_there_is_no_other() -> None:
+    assert keys(relieve_pressure(use(0.5), [load(1, 30), load(2, 0)], LIMITS)) == [2]
+
+
+def test_who_was_chosen_first_stays_where_the_last_is_enough() -> None:
+    assert keys(relieve_pressure(use(0.5), [load(1, 8), load(2, 4), load(3, 0.3)], NEWEST)) == [2]
+
+
+def test_while_somebody_waits_for_memory_somebody_goes_back_whatever_the_counts_say() -> None:
+    loads = [load(1, 8), load(2, 0.5), load(3, 0.5)]
+    assert keys(relieve_pressure(replace(use(20), is_stalled=True), loads, NEWEST)) == [3]
+    assert keys(relieve_pressure(replace(use(0.2), is_stalled=True), loads, NEWEST)) == [3, 2], "nor fewer than that"
 
 
 def test_the_growth_of_who_goes_back_sends_back_nobody_else() -> None:
     """A large one that stands still must not pay for two that jumped."""
     jumped = replace(use(0), growth_bytes=2 * GIB, since_s=0.05)
     loads = [load(1, 10), load(2, 20), *(replace(load(key, 1), grown_bytes=GIB) for key in (3, 4))]
-    assert [returned.key for returned in relieve_pressure(jumped, loads, LIMITS)] == [3, 4]
+    assert keys(relieve_pressure(jumped, loads, LIMITS)) == [3, 4]
     dying = [replace(one, is_dying=one.key > 2) for one in loads]
     assert relieve_pressure(jumped, dying, LIMITS) == []
 

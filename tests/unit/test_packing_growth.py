@@ -110,6 +110,10 @@ def test_the_trend_follows_growth_over_a_quarter_of_its_horizon() -> None:
     assert trend_bytes_per_s(trend, GIB // 2, 0.5, 40.0) == pytest.approx(trend, rel=0.02), "whatever the interval"
 
 
+def test_a_look_at_the_same_moment_as_the_last_tells_of_a_trend_too() -> None:
+    assert 0 < trend_bytes_per_s(0.0, GIB, 0.0, 40.0) < GIB
+
+
 # When to look again
 
 

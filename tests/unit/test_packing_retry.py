@@ -96,6 +96,16 @@ def test_an_attempt_that_outgrew_a_node_alone_needs_a_larger_one(cause: Cause) -
     assert after_end(a_claim(), ended(cause, peak_gib=9), 0, 1.0, place) == PutBack(64 * GIB + 1)
 
 
+def test_what_is_known_of_a_task_is_not_forgotten_on_a_smaller_node() -> None:
+    assert need_after(31 * GIB, 40 * GIB, Place(32 * GIB, was_alone=True)) == 40 * GIB
+    assert need_after(31 * GIB, 40 * GIB, Place(32 * GIB)) == 40 * GIB
+
+
+@pytest.mark.parametrize("place", [Place(32 * GIB), Place(was_alone=True)])
+def test_a_task_that_did_not_outgrow_a_node_that_is_known_needs_what_it_reached(place: Place) -> None:
+    assert need_after(3 * GIB, 0, place) == 3 * GIB
+
+
 def test_an_attempt_that_outgrew_the_largest_node_alone_fails_and_says_so() -> None:
     place = Place(node_bytes=64 * GIB, largest_bytes=64 * GIB, was_alone=True)
     assert after_end(a_claim(), ended(Cause.OOM, peak_gib=63.5), 9, 1.0, place) == GiveUp(

@@ -101,15 +101,15 @@ def look_interval_s(use: NodeUse, loads: Sequence[Load], limits: NodeLimits) -> 
     tuning = limits.tuning
     if use.is_stalled or any(load.is_new or load.is_dying for load in loads):
         return tuning.near_s
-    free_bytes = max(0, use.memory.available_bytes - line_bytes(use, limits))
+    free_bytes = use.memory.available_bytes - line_bytes(use, limits)
     rate = max(_rate_bytes_per_s(use, limits), limits.cores * tuning.fill_bytes_per_s)
     return min(tuning.far_s, max(tuning.near_s, free_bytes / rate / 2))
 
 
 def _rate_bytes_per_s(use: NodeUse, limits: NodeLimits) -> float:
-    """How fast use grows now.
+    """How fast use grows now; negative where it shrinks.
 
     A look right after another tells of no shorter time than looks are apart: what it finds may have been taken over all
     of that, and some megabytes in a millisecond would be tens of gigabytes in a second.
     """
-    return max(0, use.growth_bytes) / max(use.since_s, limits.tuning.near_s)
+    return use.growth_bytes / max(use.since_s, limits.tuning.near_s)

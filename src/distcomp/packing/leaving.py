@@ -15,4 +15,4 @@ def leaving_times_s(left_s: float) -> tuple[float, float]:
     work for nothing.
     """
     stop_in_s = left_s - FAREWELL_S if left_s > 2 * FAREWELL_S else left_s / 2
-    return max(0.0, stop_in_s - min(DRAIN_SHARE * left_s, LONGEST_DRAIN_S)), stop_in_s
+    return stop_in_s - min(DRAIN_SHARE * left_s, LONGEST_DRAIN_S), stop_in_s

@@ -105,7 +105,7 @@ def need_after(peak_bytes: int, need_bytes: int, place: Place) -> int:
 
 def _rounded_up(size_bytes: int) -> int:
     """To three digits or so: 16 steps from each power of two to the next."""
-    step = max(1, 1 << size_bytes.bit_length() >> 1) // _STEPS or 1
+    step = (1 << size_bytes.bit_length() >> 1) // _STEPS or 1
     return -(-size_bytes // step) * step
 
 
