@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from distcomp.errors import BadInput, Fault
 from distcomp.identity import Identifier
-from distcomp.model import JobContext, TaskSpec
+from distcomp.model import JobContext, TaskSpec, TaskType
 from distcomp.taskfile import MAX_LINE_BYTES, Format, parse_numbered
 from distcomp.taskfile.blocks import BLOCK_BYTES, find_alike
 from distcomp.taskfile.source import FAULTS_LISTED, AlikePiece, Faults, TaskFile
@@ -86,6 +86,51 @@ def test_usual_lines_take_the_quick_way_and_unusual_ones_do_not() -> None:
     assert alike is not None
     assert alike.commands == [b"./a", b"./b"]
     assert find_alike(usual + b"shell:5:2:0.5:./c\n", Format.LINE, TaskSpec("")) is None
+    [piece] = TaskFile(io.BytesIO(usual), "f", Format.LINE, NOTHING_MORE).pieces(lambda _: None)
+    assert isinstance(piece, AlikePiece)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"a\0b",
+        b"# a comment",
+        b" # one, too",
+        b" a",
+        b"\xc2\xa0a",
+        b"\xc2\xa0# no comment",
+        b"\xc2\xa0",
+        b"a\xff",
+        b"",
+        b"a\r",
+    ],
+)
+@pytest.mark.parametrize(("file_format", "head"), [(Format.LINE, b"shell:0:0:0:"), (Format.PLAIN, b"")])
+def test_an_odd_line_among_usual_ones_is_what_the_parser_says(file_format: Format, head: bytes, odd: bytes) -> None:
+    content = b"".join(head + command + b"\n" for command in (b"./a", odd, b"./b"))
+    faults: list[Fault] = []
+    expected = list(parse_numbered(io.BytesIO(content), "f", file_format, faults.append))
+    assert read(content, file_format) == (expected, faults)
+
+
+def test_a_command_that_is_too_long_is_a_fault_though_its_line_is_usual() -> None:
+    tasks, [fault] = read(b"shell:0:0:0:./a\nshell:0:0:0:" + b"x" * (2**20 + 1) + b"\n", Format.LINE)
+    assert (tasks, fault.line, fault.column) == ([(1, TaskSpec("./a"))], 2, 13)
+
+
+def test_lines_of_one_format_are_none_of_another_however_usual() -> None:
+    tasks, [fault] = read(b"shell:0:0:0:./a\n", Format.JSONL)
+    assert (tasks, fault.line) == ([], 1)
+
+
+def test_python_tasks_are_looked_at_one_by_one() -> None:
+    tasks, [fault] = read(b"python:0:0:0:job.py\npython:0:0:0:not a script\n", Format.LINE)
+    assert ([number for number, _ in tasks], fault.line) == ([1], 2)
+
+
+def test_blanks_beyond_ascii_before_the_command_are_blanks() -> None:
+    tasks, _ = read("shell:\xa00:0:0:./a\nshell:\xa00:0:0:./b\n".encode(), Format.LINE)
+    assert tasks == [(1, TaskSpec("./a")), (2, TaskSpec("./b"))]
 
 
 @pytest.mark.parametrize("lines", [BLOCK_BYTES // 2, 3 * BLOCK_BYTES])
@@ -111,8 +156,21 @@ def test_a_line_that_never_ends_is_a_fault_and_not_held_in_memory() -> None:
 
 def test_plain_lines_get_what_the_command_line_said() -> None:
     base = TaskSpec("", priority=3, memory_bytes=1 << 30, cores=2, tags=("t",))
-    [(_, spec)], _ = read(b"./a\n", Format.PLAIN, base)
-    assert spec == TaskSpec("./a", priority=3, memory_bytes=1 << 30, cores=2, tags=("t",))
+    for unusual_end in (b"", b"\r"):
+        [(_, spec)], _ = read(b"./a" + unusual_end + b"\n", Format.PLAIN, base)
+        assert spec == TaskSpec("./a", priority=3, memory_bytes=1 << 30, cores=2, tags=("t",))
+
+
+def test_plain_lines_of_python_tasks_are_checked_as_such() -> None:
+    tasks, [fault] = read(b"job.py 1\nnot a script\n", Format.PLAIN, TaskSpec("", type=TaskType.PYTHON))
+    assert tasks == [(1, TaskSpec("job.py 1", type=TaskType.PYTHON))]
+    assert (fault.line, fault.column) == (2, 1)
+
+
+def test_outputs_are_added_to_those_of_the_line() -> None:
+    line = b'{"command": "./a", "outputs": ["own"]}\n'
+    [(_, spec)], _ = read(line, Format.JSONL, TaskSpec("", outputs=("*.csv", "own")))
+    assert spec.outputs == ("own", "*.csv")
 
 
 def test_tags_are_added_to_those_of_the_line() -> None:
@@ -133,6 +191,15 @@ def test_of_many_faults_the_first_are_listed_and_the_others_counted() -> None:
     assert len(listed) == FAULTS_LISTED + 1
     assert "150 more" in str(listed[-1])
     assert faults.lines == 200
+
+
+def test_a_few_faults_are_all_listed_and_none_are_no_error() -> None:
+    faults = Faults()
+    faults.check()
+    TaskFile(io.BytesIO(b"bad\nworse\n"), "f", Format.LINE, TaskSpec("")).check(faults.add)
+    with pytest.raises(BadInput) as raised:
+        faults.check()
+    assert [fault.line for fault in raised.value.faults] == [1, 2]
 
 
 def test_nothing_of_a_file_is_lost_between_pieces() -> None:

@@ -101,6 +101,9 @@ def test_text_is_utf8_and_other_bytes_survive(file_format: Format) -> None:
         ("é\0", "t:1:2: a NUL byte"),
         ("shell:4:2", "t:1:1: expected type:priority:min_dram:min_cpu:command, found 2 of its 4 colons"),
         ("./sim a b", "t:1:1: expected type:priority:min_dram:min_cpu:command; did you mean --plain?"),
+        ("shell", "t:1:1: expected type:priority:min_dram:min_cpu:command; did you mean --plain?"),
+        ("scp a:b c", "t:1:1: expected type:priority:min_dram:min_cpu:command; did you mean --plain?"),
+        (f"{'x' * 41}:0:0:0:ls", f"t:1:1: type: '{'x' * 40}…' is not shell or python"),
         (
             "rsync a:b:c d:e:f",
             "t:1:1: type: 'rsync a' is not shell or python "
