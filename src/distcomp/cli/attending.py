@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LOOK_S = 0.2
 PING_EVERY_LOOKS = 10
 START_S = 10.0
+_NOT_KNOWN = StandingRecord("", 0)
 
 
 class Attending:
@@ -45,7 +46,7 @@ class Attending:
     def __init__(self, project: Project, record: NodesRecord, ssh: Ssh) -> None:
         self._project, self._record, self._ssh = project, record, ssh
         self._fleet = Fleet(ssh, self._on_change, project.settings.connections)
-        self._applied: dict[str, Want] = {}
+        self._applied = _fulfilled(record)
         self._is_changed = True
         self._client: redis.Redis | None = None
 
@@ -79,7 +80,7 @@ class Attending:
             if want.what != "work":
                 if known[name] not in standings:
                     self._fleet.add([known[name]], self._plan(wanted.wishes), starts=False)
-                self._fleet.end([known[name]], drain=want.what == "drain")
+                self._fleet.end([known[name]], drain=want.what == "drain", is_sure=True)
         if new:
             self._is_changed = True
         return any(want.what == "work" and not self._has_left(name) for name, want in wanted.wants.items())
@@ -128,6 +129,18 @@ class Attending:
             for host, standing in self._fleet.standings().items()
         }
         self._record.write_standings(self._record.standings() | standings)
+
+
+def _fulfilled(record: NodesRecord) -> dict[str, Want]:
+    """Nodes that ended as they were to, in an earlier life: nobody has to go there again."""
+    standings = record.standings()
+    return {
+        name: want
+        for name, want in record.wanted().wants.items()
+        if want.what != "work"
+        and standings.get(name, _NOT_KNOWN).turn >= want.turn
+        and standings[name].phase == "ended"
+    }
 
 
 def _is_at_work(standing: Standing | None) -> bool:

@@ -45,8 +45,11 @@ def labour_of(
     project = client.project
     record = NodesRecord(project.folder.cluster)
     if record.attended_by().startswith(NODES_START):
-        idle = [host.name for host in hosts if record.phase(host) != "working"]
+        coming = [host.name for host in hosts if record.phase(host) == "coming"]
+        idle = [host.name for host in hosts if record.phase(host) not in ("working", "coming")]
         say("the workers that `distcomp nodes start` started do the work")
+        if coming:
+            say(f"  {fold(coming)} still coming")
         if idle:
             say(f"  {fold(idle)} not among them: distcomp nodes start --hosts FILE")
         yield Elsewhere(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import sleep
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.1
 MOST_TRIES = 3
+_STATUS = "`distcomp nodes status` shows how far it is"
+_GOES_ON = {
+    "work": f"the start goes on. {_STATUS}, `distcomp nodes stop` ends it",
+    "drain": f"the draining goes on. {_STATUS}, `distcomp nodes stop` cuts it short",
+    "stop": f"the stop goes on. {_STATUS}",
+}
+"""What the user is told who no longer waits for what is wanted."""
 
 nodes = new_app(cls=LightGroup, no_args_is_help=True)
 
@@ -101,7 +109,11 @@ def _see_to(
     turn = record.want(chosen, what, wishes)
     for _ in range(MOST_TRIES):
         see_that_somebody_attends(project, settings, SystemClock())
-        known = _wait(record, chosen, turn, ends)
+        try:
+            known = _wait(record, chosen, turn, ends)
+        except KeyboardInterrupt:
+            print(f"interrupted: {_GOES_ON[what]}", file=sys.stderr)
+            raise
         # Who attended may have been about to end, and not have seen what is wanted.
         if len(known) == len(chosen):
             break

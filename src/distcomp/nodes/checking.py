@@ -124,13 +124,15 @@ class Agreement:
     def __init__(self, hosts: Iterable[Host], commands: Sequence[str]) -> None:
         self.commands = tuple(commands)
         self._waited_for = set(hosts)
+        self._withdrawn: set[Host] = set()
         self._outputs: dict[Host, list[tuple[int, str]]] = {}
         self._changed = threading.Condition()
 
     def withdraw(self, host: Host) -> None:
-        """This one will not come."""
+        """This one will not come, or waits no longer."""
         with self._changed:
             self._waited_for.discard(host)
+            self._withdrawn.add(host)
             self._changed.notify_all()
 
     def report(self, host: Host, outputs: Sequence[tuple[int, str]]) -> str:
@@ -139,7 +141,7 @@ class Agreement:
             self._outputs[host] = list(outputs)
             self._waited_for.discard(host)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._waited_for)
+            self._changed.wait_for(lambda: not self._waited_for or host in self._withdrawn)
             every = dict(self._outputs)
         for at, command in enumerate(self.commands):
             by_host = {other: outputs[at] for other, outputs in every.items()}

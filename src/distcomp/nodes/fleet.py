@@ -31,6 +31,8 @@ RETRY_FIRST_S = 0.5
 RETRY_CAP_S = 15.0
 HOLD_LOOK_S = 0.2
 KNOWN_PATIENCE_S = 60.0
+ABORT_EVERY_S = 0.5
+TIDY_S = 10.0
 # A worker that ends again and again does so for a reason that stays.
 MOST_ENDS = 4
 
@@ -89,6 +91,7 @@ class Attendant(threading.Thread):
         self._facts: Facts | None = None
         self._starts, self._is_ending = starts, not starts
         self._has_worked = False
+        self._is_cut_short = self._is_sure = False
         self._drains_at_s = math.inf
         self._ends = 0
         self._retry_s = RETRY_FIRST_S
@@ -102,6 +105,8 @@ class Attendant(threading.Thread):
             try:
                 self._attend()
             except HostTrouble as trouble:
+                if self._is_to_end_first():
+                    continue
                 if self._is_time_over(trouble):
                     self._clean_up()
                     self._become(Standing(Phase.ENDED, "" if isinstance(trouble, WorkerEnded) else trouble.what))
@@ -115,9 +120,19 @@ class Attendant(threading.Thread):
                 self._is_known.set()
                 if is_hopeless:
                     self._readying.withdraw(self.host)
+                    self._tidy()
                     return
                 self._is_let_go.wait(self._retry_s * random.uniform(0.5, 1))  # noqa: S311  spreads them, no secret
                 self._retry_s = min(RETRY_CAP_S, self._retry_s * 2)
+
+    def _is_to_end_first(self) -> bool:
+        """Whether it was told to end while it was got ready: it is reached once more, and what was brought is removed.
+
+        Where it was not even looked at, nothing was brought; a worker of an earlier life may be there all the same.
+        """
+        is_first = self._starts and self._is_ending and not (self._has_worked or self._is_cut_short)
+        self._is_cut_short |= is_first
+        return is_first and (self._is_sure or self._facts is not None)
 
     def _is_time_over(self, trouble: HostTrouble) -> bool:
         """Whether the worker has left as it was to, or must have, seen or unseen."""
@@ -128,6 +143,12 @@ class Attendant(threading.Thread):
         if self._facts is not None:
             with suppress(HostTrouble):
                 self._stop_worker(self._facts)
+
+    def _tidy(self) -> None:
+        """Remove what was brought for a worker, if none runs."""
+        if self._facts is not None:
+            with suppress(HostTrouble):
+                self._readying.call(self.host, self._facts, "stop", {"ends": False}, timeout_s=TIDY_S)
 
     def _attend(self) -> None:
         """From a look at the node until the trouble that is raised, or until we are let go."""
@@ -178,14 +199,22 @@ class Attendant(threading.Thread):
             forward.watch(started["pid"])
             self._become(Standing(Phase.WORKING))
 
-    def end(self, *, drain: bool) -> None:
-        """Stop the node's worker, and wait for its end. The way to the store stays, for its last reports."""
-        self._is_ending = True
-        # A start that is on its way comes to its end first; whatever is done before that may be left half-way.
-        with self._starting:
-            if self._starts and not self._is_known.is_set():
-                self._readying.ssh.abort(self.host)
-        self._is_known.wait(KNOWN_PATIENCE_S)
+    def end(self, *, drain: bool, is_sure: bool = False) -> None:
+        """Stop the node's worker, and wait for its end. The way to the store stays, for its last reports.
+
+        Args:
+            drain: wait for what runs.
+            is_sure: reach also a node that was not looked at yet.
+        """
+        self._is_sure, self._is_ending = is_sure, True
+        self._readying.withdraw(self.host)
+        for _ in range(round(KNOWN_PATIENCE_S / ABORT_EVERY_S)):
+            # A start that is on its way comes to its end first; whatever is done before that may be left half-way.
+            with self._starting:
+                if self._starts and not (self._is_known.is_set() or self._is_cut_short):
+                    self._readying.ssh.abort(self.host)
+            if self._is_known.wait(ABORT_EVERY_S):
+                break
         facts = self._facts
         if facts is None or self.standing.phase in (Phase.LEFT_OUT, Phase.ENDED):
             return
@@ -200,13 +229,13 @@ class Attendant(threading.Thread):
             self._become(Standing(Phase.AWAY, trouble.what, trouble.next_step))
 
     def _stop_worker(self, facts: Facts) -> None:
-        ask = {"drain": False, "patience_s": STOP_PATIENCE_S, "kills": True}
+        ask = {"ends": True, "drain": False, "patience_s": STOP_PATIENCE_S, "kills": True}
         with self._slots:
             self._readying.call(self.host, facts, "stop", ask, timeout_s=STOP_PATIENCE_S + STEP_S)
 
     def _drain_worker(self, facts: Facts) -> None:
         """Tell the worker, and wait for its end: if that takes long, in nobody's way."""
-        ask = {"drain": True, "kills": False}
+        ask = {"ends": True, "drain": True, "kills": False}
         with self._slots:
             told = self._readying.call(self.host, facts, "stop", {**ask, "patience_s": DRAIN_LOOK_S})
         if not told["is_gone"]:
@@ -277,16 +306,18 @@ class Fleet:
         """How each node is."""
         return {host: attendant.standing for host, attendant in list(self._attendants.items())}
 
-    def end(self, hosts: Iterable[Host] | None = None, *, drain: bool) -> None:
+    def end(self, hosts: Iterable[Host] | None = None, *, drain: bool, is_sure: bool = False) -> None:
         """Begin to stop workers: after what they run, or at once. A drain may be cut short by calling again.
 
         Args:
             hosts: whose; None: all.
             drain: wait for what runs.
+            is_sure: reach also nodes that were not looked at yet: a worker of an earlier life may be there.
         """
         for host in list(self._attendants) if hosts is None else hosts:
             attendant = self._attendants[host]
-            ender = threading.Thread(target=attendant.end, kwargs={"drain": drain}, name=f"end {host}", daemon=True)
+            how = {"drain": drain, "is_sure": is_sure}
+            ender = threading.Thread(target=attendant.end, kwargs=how, name=f"end {host}", daemon=True)
             ender.start()
             self._enders.append(ender)
 

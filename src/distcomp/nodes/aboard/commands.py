@@ -160,6 +160,6 @@ def set_up(ask: dict[str, Any], payload: BinaryIO, folder: Path) -> dict[str, An
     if ended.exit_code:
         said = "".join(f"\n  {line}" for line in last_lines(log, 5))
         how = f"took longer than {ask['timeout_s']:g} s" if ended.is_late else f"exit code {ended.exit_code}"
-        return {"error": f"the set-up script failed ({how}):{said}"}
+        return {"error": f"the set-up script failed ({how}){said and ':'}{said}"}
     done_mark.touch()
     return {"ran": True}

@@ -19,11 +19,12 @@ EXIT_S = 5
 def main(ask: dict[str, Any], payload: BinaryIO) -> dict[str, Any]:  # noqa: ARG001  the same in each script
     """End it.
 
-    `ask`: {"drain": whether what runs is waited for, "patience_s": how long its end is waited for; null: as long as it
-    takes, "kills": whether it is killed then}.
+    `ask`: {"ends": false: no worker is ended, and what one needs is removed if none runs, "drain": whether what runs is
+    waited for, "patience_s": how long its end is waited for; null: as long as it takes, "kills": whether it is killed
+    then}.
     """
     pid = worker_pid(ask)
-    if pid:
+    if pid and ask["ends"]:
         tell(project_folder(ask), pid, drain=ask["drain"])
         if not gone(ask, pid, ask["patience_s"]) and ask["kills"]:
             send(pid, signal.SIGKILL)
@@ -75,3 +76,5 @@ def clean(folder: Path) -> None:
     for name in ("password", "distcomp.toml", "store.ca", "store.cert", "store.key"):
         (folder / name).unlink(missing_ok=True)
     forget_drains(folder)
+    with contextlib.suppress(OSError):  # none is there, or somebody uses it
+        (folder / "sockets").readlink().rmdir()
