@@ -273,3 +273,17 @@ def test_a_node_that_fails_from_its_start_costs_a_short_run_nothing(cluster: Clu
     field.wait_for_all()
     assert field.attempts("exit") > 0, "it was given some"
     field.check()
+
+
+def test_a_node_that_goes_bad_late_costs_a_short_run_two_tasks_at_most(cluster: Cluster, store: Store) -> None:
+    """It has finished tasks, then a file vanishes there; without retries, and over before anybody is suspected."""
+    field = Field(cluster, store, lease="2s", retries=0, quarantine_after=1000, max_tasks=1)
+    open_gate(field, "node0", "node1", "node2", "node3")
+    field.write_tasks(60, sleep_s=0.4, first="test -e gate || exit 3; ")
+    field.start_workers(cluster.nodes[1:])
+    field.distcomp("submit", "tasks.txt")
+    wait_until(lambda: any(row["node"] == "node1" for row in field.rows()), "it has finished one")
+    cluster["node1"].run("rm", f"{field.folder}/gate")
+    field.wait_for_all()
+    assert field.attempts("exit") > 2, "it was given more"
+    assert field.counts()["failed"] <= 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from distcomp.model import Cause
-from distcomp.worker.streak import QUIET_S, Streak
+from distcomp.worker.streak import DOUBTFUL, QUIET_S, Streak
 from tests.support.values import outcome
 
 
@@ -48,3 +48,16 @@ def test_a_pause_ends_the_row(clock: Clock) -> None:
     clock.now_s += QUIET_S + 1
     streak.note("b", outcome(Cause.EXIT))
     assert (streak.failed, streak.lasts_s) == (["b"], 0)
+
+
+def test_a_failure_may_be_the_nodes_where_nothing_has_succeeded_or_several_have_failed_in_a_row(clock: Clock) -> None:
+    streak, failed = Streak(clock), outcome(Cause.EXIT)
+    streak.note("a", failed)
+    assert streak.may_be_the_nodes(failed, has_failed_before=True), "nothing has succeeded here"
+    streak.note("b", outcome(Cause.FINISHED))
+    for number in range(DOUBTFUL):
+        assert not streak.may_be_the_nodes(failed, has_failed_before=False)
+        streak.note(f"c{number}", failed)
+    assert streak.may_be_the_nodes(failed, has_failed_before=False)
+    assert not streak.may_be_the_nodes(failed, has_failed_before=True), "it has failed elsewhere, too"
+    assert not streak.may_be_the_nodes(outcome(Cause.TIMEOUT), has_failed_before=False)

@@ -41,7 +41,7 @@ class RetryLater(Settlement, frozen=True):
 
 
 class Doubt(Settlement, frozen=True):
-    """The task has failed for good, on a node where nothing has succeeded yet: running -> todo, to try another node.
+    """The task has failed for good, but maybe by the node's fault: running -> todo, to try another node.
 
     Where no other may do better, or the task was doubted before, nothing is done: then it is a `Fail`.
     """

@@ -187,7 +187,8 @@ class Worker:
             case packing.Done():
                 return Finish(claim.task_id, claim.token, outcome)
             case packing.GiveUp():
-                kind = Doubt if settings.quarantine_after and self._streak.may_be_the_nodes(outcome) else Fail
+                may_be = self._streak.may_be_the_nodes(outcome, has_failed_before=claim.failures > 0)
+                kind = Doubt if settings.quarantine_after and may_be else Fail
                 return kind(claim.task_id, claim.token, outcome)
             case packing.TryAgain(delay_s, is_elsewhere):
                 return RetryLater(claim.task_id, claim.token, outcome, delay_s, outlook.node if is_elsewhere else "")

@@ -8,6 +8,8 @@ from distcomp.model import Cause, Outcome
 
 MOST_KEPT = 10_000
 WORDS_SHOWN = 200
+DOUBTFUL = 3
+"""So many failures in a row are seldom chance; where they are the tasks' own, other nodes have them as well."""
 QUIET_S = 30.0
 """Failures so far apart are no streak: the node may have been mended meanwhile."""
 
@@ -44,9 +46,14 @@ class Streak:
             if len(self.failed) < MOST_KEPT:
                 self.failed.append(task_id)
 
-    def may_be_the_nodes(self, outcome: Outcome) -> bool:
-        """May this failure be the node's, and not the task's? Nothing has succeeded here yet."""
-        return outcome.cause is Cause.EXIT and not self.has_succeeded
+    def may_be_the_nodes(self, outcome: Outcome, *, has_failed_before: bool) -> bool:
+        """May this failure, which was noted, be the node's, and not the task's?
+
+        It may where nothing has succeeded yet; and where several have failed in a row, if the task has not failed
+        before, which would have been elsewhere.
+        """
+        is_row = len(self.failed) >= DOUBTFUL and not has_failed_before
+        return outcome.cause is Cause.EXIT and (not self.has_succeeded or is_row)
 
     def is_long(self, after: int) -> bool:
         """Whether it has so many failures, and goes on. 0: never."""

@@ -1,5 +1,6 @@
--- doubt: running -> todo. The attempt failed for good on a node where nothing has succeeded yet: another node is to tell
--- whether that is the task's fault or the node's. Once for each task; it counts against its retries.
+-- doubt: running -> todo. The attempt failed for good on a node where nothing has succeeded yet, or where several have
+-- failed in a row: another node is to tell whether that is the task's fault or the node's. Once for each task; it counts
+-- against its retries.
 --
 -- KEYS  1 prefix
 -- ARGV  for each task: id, lease token, cause, wall time (ms), CPU time (ms), outcome (msgpack)
