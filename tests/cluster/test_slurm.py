@@ -36,6 +36,29 @@ def test_run_with_slurm_is_done_when_the_tasks_are_and_leaves_no_job(field: Fiel
     assert len({worker.partition(".")[2] for worker in workers}) == 3
 
 
+@pytest.mark.timeout(200)
+def test_workers_leave_before_their_time_limit_and_cost_no_task(cluster: Cluster, store: Store) -> None:
+    """Slurm has nothing left to end by then: the long tasks are given back, uncharged, and go on later."""
+    start_slurm(cluster)
+    options = "sbatch --output=/tmp/%A_%a.log --cpus-per-task=1 --mem=150 --time=1"
+    field = Field(cluster, store, lease="2s", retries=0, sbatch=options)
+    field.write_tasks(6, work="sh -c 'until test -e gate; do sleep 0.1; done'")
+    run = field.start_distcomp("run", "tasks.txt", "--slurm", "2")
+    wait_until(lambda: field.counts().get("running", 0) > 0, "workers have joined")
+
+    wait_until(lambda: run not in cluster["node0"].processes("distcomp"), "they leave", timeout_s=100)
+
+    assert "have ended: their time was over" in field.log(cluster["node0"])
+    ends = cluster["node0"].run("scontrol", "-o", "show", "job").stdout.splitlines()
+    assert [line.split("JobState=")[1].split()[0] for line in ends] == ["COMPLETED"] * 2
+    assert field.attempts("drained") > 0
+    assert field.attempts("lost") == 0
+    for node in cluster.nodes:
+        node.put(f"{field.folder}/gate", "")
+    field.distcomp("run", "tasks.txt", "--slurm", "2")
+    field.check()
+
+
 def test_a_cancelled_array_costs_no_task(cluster: Cluster, field: Field) -> None:
     """Somebody cancels it under way: `run` says so, and the same line goes on."""
     field.write_tasks(12, sleep_s=2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.nodes.conftest import FOLDER, User
 from tests.support.waiting import wait_until
 
@@ -101,6 +103,26 @@ def test_a_check_is_a_matrix_of_nodes_and_what_was_looked_at(user: User) -> None
     assert ["nowhere.invalid", "no"] in lines
     assert "it is the same machine as" in done.stdout
     assert "`hostname` says" in done.stdout
+
+
+def test_a_check_tells_of_clocks_that_differ_and_of_files_that_are_missing(user: User) -> None:
+    """A clock keeps no node from work; a file that is needed does."""
+    user.cluster["node1"].fault("skew", 3600)
+    user.cluster["node2"].fault("skew", -3600)
+    for node in user.nodes[:2]:
+        node.put(f"{FOLDER}/traces", "")
+    need = ("--hosts", "hosts.txt", "--need-file", f"{FOLDER}/traces")
+
+    rows = user.distcomp("nodes", "check", *need, "--json", exit_code=1)
+
+    found = {row["node"]: row for row in json.loads(rows.stdout)}
+    clocks = {name: {c["check"]: c["shown"] for c in row["checks"]}["clock"] for name, row in found.items()}
+    assert clocks == {"node1": "1h ahead", "node2": "1h behind", "node3": "same"}
+    assert {name: row["passed"] for name, row in found.items()} == {"node1": True, "node2": True, "node3": False}
+    user.tasks("hostname")
+    done = user.distcomp("run", "tasks.txt", *need)
+    assert f"node3 left out: {FOLDER}/traces is not there" in done.stderr
+    assert "1 finished" in done.stdout
 
 
 def test_a_command_runs_on_all_nodes_and_equal_outputs_are_shown_once(user: User) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from itertools import accumulate
 
 from tests.nodes.conftest import FOLDER, User
@@ -27,6 +28,19 @@ def test_nodes_behind_a_jump_host_of_the_users_configuration(user: User) -> None
     assert user.distcomp("logs", task).stdout.startswith("node")
     user.home.run("rm", "/root/.ssh/config")
     assert [user.left_on(node) for node in user.nodes] == [[], [], []]
+
+
+def test_a_key_that_only_the_users_agent_has(user: User) -> None:
+    """It is in no file: without the agent nobody is let in, and it is said what is missing."""
+    command = ("distcomp", "-C", FOLDER, "nodes", "exec", "--hosts", "hosts.txt", "--", "true")
+    script = (
+        "cd /root/.ssh && eval $(ssh-agent) >/dev/null && ssh-add -q id_ed25519 && mkdir -p /run/away &&"
+        " mv id_* /run/away;"
+        f" {shlex.join(command)}; unset SSH_AUTH_SOCK; {shlex.join(command)}; mv /run/away/id_* . ; kill $SSH_AGENT_PID"
+    )
+    said = user.home.run("bash", "-c", script).stdout
+    assert said.startswith("node[1-3]: ok\nnode[1-3]: it does not let us in (")
+    assert "an agent (ssh-add)" in said
 
 
 def test_a_store_of_the_users_own_is_reached_by_nodes_themselves(user: User) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from distcomp.model import Cause, State
 from distcomp.store.reading import Reading
 from distcomp.store.settlements import GiveBack
@@ -55,9 +57,10 @@ def test_of_a_task_that_is_tried_without_end_the_latest_attempts_are_kept(store:
     assert [past.attempt for past in reading.past(claim.task_id)] == list(range(6, 26))
 
 
-def test_a_retried_task_goes_to_another_node_where_there_is_one(store: Store) -> None:
+@pytest.mark.parametrize("names", [("node1", "node10"), ("node10", "node1")])
+def test_a_retried_task_goes_to_another_node_where_there_is_one(store: Store, names: tuple[str, str]) -> None:
     """By the node's exact name; after a while where it failed, too, should the other have no room."""
-    first, second = registered(store, "w1"), registered(store, "w2")
+    first, second = (registered(store, f"worker on {name}", node=name) for name in names)
     submit(store, "a")
     store.settle([retry_later(store.claim(first, PLENTY).claims[0])])
     again = store.claim(first, PLENTY)

@@ -201,10 +201,12 @@ def _show_answers(answers: Mapping[Host, tuple[int, str] | DistcompError]) -> No
     """Equal ones once. Exit code 1 if one is not 0."""
     from distcomp.nodes.hosts import folded
 
-    texts = {}
+    texts: dict[str, str] = {}
+    steps: dict[str, str] = {}
     for host, answer in answers.items():
         if isinstance(answer, DistcompError):
-            texts[host.name] = f"{answer.what}\0{answer.next_step}"
+            # What to do names a host: that of the first stands for all.
+            texts[host.name] = f"{answer.what}\0{steps.setdefault(answer.what, answer.next_step)}"
         else:
             texts[host.name] = f"{'ok' if not answer[0] else f'exit code {answer[0]}'}\0{answer[1]}"
     for names, text in folded(texts):
