@@ -21,9 +21,9 @@ PATIENCE_S = 30.0
 LOOK_S = 2.0
 END_LOOK_S = 0.5
 
-# The limit of time is asked for, as only Slurm knows it, by the element's name in the array: one of them has the id of
-# the array, and would be told of all. Cores and memory are told, too, as not all clusters confine jobs to what they were
-# allotted. Several elements on one node need several names.
+# The limit of time is asked for, as only Slurm knows it, by the element's name in the array: one of them has the id
+# of the array, and would be told of all. Cores and memory are told, too, as not all clusters confine jobs to what
+# they were allotted. Several elements on one node need several names.
 _SCRIPT = """#!/bin/sh
 cd {folder} || exit 1
 end=$(squeue -h -j "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID" -o %e 2>/dev/null)
