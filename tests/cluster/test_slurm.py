@@ -79,6 +79,16 @@ def test_more_workers_than_there_is_room_for_wait_and_it_is_said(field: Field) -
     field.check()
 
 
+def test_workers_that_cannot_start_are_told_of_while_others_work(cluster: Cluster, field: Field) -> None:
+    """As on a node that has not mounted the project's directory."""
+    cluster["node1"].run("rm", "-r", field.folder)
+    field.write_tasks(20, sleep_s=0.5)
+    said = field.distcomp("run", "tasks.txt", "--slurm", "3", stream="stderr")
+    cluster["node1"].run("mkdir", field.folder)
+    assert "workers that Slurm started and that failed: 2; their logs: " in said
+    field.check()
+
+
 def test_a_store_that_nodes_cannot_reach_is_refused(cluster: Cluster) -> None:
     done = cluster["node0"].run("distcomp", "run", "--slurm", "2", "--", "true", exit_code=2)
     assert "cannot reach this project's store" in done.stderr

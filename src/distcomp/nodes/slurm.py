@@ -20,6 +20,8 @@ from distcomp.errors import DistcompError
 PATIENCE_S = 30.0
 LOOK_S = 2.0
 END_LOOK_S = 0.5
+_ENDED = {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE"}
+_ENDED |= {"OUT_OF_MEMORY", "REVOKED"}
 
 # The limit of time is asked for, as only Slurm knows it, by the element's name in the array: one of them has the id
 # of the array, and would be told of all. Cores and memory are told, too, as not all clusters confine jobs to what
@@ -69,7 +71,7 @@ class SlurmArray:
     ) -> None:
         self._clock, self._say, self._log = clock, say, log
         self._states: Counter[str] = Counter()
-        self._look_at_s, self._stops, self._said = 0.0, 0, ""
+        self._look_at_s, self._stops, self._failed, self._said = 0.0, 0, 0, ""
         options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
         script = _SCRIPT.format(
             folder=shlex.quote(str(folder)), python=shlex.quote(sys.executable), options=shlex.join(options)
@@ -125,9 +127,13 @@ class SlurmArray:
         if now_s < self._look_at_s:
             return
         self._look_at_s = now_s + every_s
-        # It fails once Slurm has forgotten the job.
-        lines = _call(["squeue", "-h", "-r", "-j", self.job, "-o", "%T %r"], may_fail=True).splitlines()
-        self._states = Counter(line.partition(" ")[0] for line in lines)
+        # It fails once Slurm has forgotten the job; it tells of those that have ended for some minutes.
+        lines = _call(["squeue", "-h", "-r", "-t", "all", "-j", self.job, "-o", "%T %r"], may_fail=True).splitlines()
+        states = Counter(line.partition(" ")[0] for line in lines)
+        self._states = Counter({state: number for state, number in states.items() if state not in _ENDED})
+        if states["FAILED"] > self._failed and not self._stops:
+            self._failed = states["FAILED"]
+            self._say(f"workers that Slurm started and that failed: {self._failed}; their logs: {self._log}")
         waits = Counter(line.partition(" ")[2] for line in lines if line.startswith("PENDING"))
         text = ", ".join(f"{number} ({reason})" for reason, number in waits.most_common())
         if text and text != self._said and not self._stops:
