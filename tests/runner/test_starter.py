@@ -7,9 +7,16 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+from distcomp.runner.attempt import Live
+from distcomp.runner.starter import Starter
 from tests.runner.driving import Driver
+from tests.support.waiting import Patience
 
+STARTS = 100_000
+"""So many that a thread which may be interrupted in the wrong place is, in most runs."""
 REPOSITORY = Path(__file__).parents[2]
 
 # As containers do it: unshare is not permitted. 40 bytes of a program for the kernel: load the system call's number,
@@ -62,6 +69,23 @@ def test_the_worker_itself_stays_where_it_is(driver: Driver) -> None:
     driver.run("true")
 
     assert Path.cwd() == before
+
+
+def test_what_is_taken_at_once_does_not_end_a_thread() -> None:
+    live = cast(Live, SimpleNamespace(order=None))  # All of it that matters here.
+    starter = Starter(lambda _live: 1, lambda: None)
+    taken, patience, interval_s = 0, Patience(30), sys.getswitchinterval()
+    # Threads take turns wherever they can, and not each 5 ms only.
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(STARTS):
+            starter.put(live)
+        while taken < STARTS and not patience.is_over():
+            taken += len(starter.take())
+    finally:
+        sys.setswitchinterval(interval_s)
+        starter.close()
+    assert taken == STARTS
 
 
 def test_where_threads_may_have_no_directory_of_their_own_there_is_one(tmp_path: Path) -> None:

@@ -92,8 +92,10 @@ class Starter:
         is_of_use = is_apart or not self._threads
         has_own_directory.put(is_apart)
         while is_of_use and (live := self._queue.get()) is not None:
-            self._done.append(self._start(live))
-            if self._is_awaited or live.order is not None or self._done[-1].error is not None:
+            started = self._start(live)
+            # From here on it may be taken, and what is last in the list is another's.
+            self._done.append(started)
+            if self._is_awaited or live.order is not None or started.error is not None:
                 self._is_awaited = False
                 self._wake()
 
