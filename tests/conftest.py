@@ -17,8 +17,10 @@ from tests.support.cluster import Cluster, lacking, running_cluster
 settings.register_profile("distcomp", deadline=None, print_blob=True)
 settings.load_profile("distcomp")
 
-# A shell starts what it runs in the background with SIGINT ignored, and so would be all that tests interrupt.
+# A shell starts what it runs in the background with SIGINT ignored, and `nohup` with SIGHUP: so would be all that tests
+# start, and then interrupt or hang up on.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 

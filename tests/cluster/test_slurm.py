@@ -61,7 +61,7 @@ def test_workers_leave_before_their_time_limit_and_cost_no_task(cluster: Cluster
 
 def test_a_cancelled_array_costs_no_task(cluster: Cluster, field: Field) -> None:
     """Somebody cancels it under way: `run` says so, and the same line goes on."""
-    field.write_tasks(12, sleep_s=2)
+    field.write_tasks(40, sleep_s=2)  # Several turns, so that some are left when the first have finished.
     pid = field.start_distcomp("run", "tasks.txt", "--slurm", "2")
     field.wait_for_finished(2)
     cluster["node0"].run("scancel", "--name=distcomp-squares")
